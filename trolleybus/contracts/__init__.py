@@ -1,0 +1,1 @@
+"""The contracts that services share: records, ids, identities, consent, money, partitioning. Pure."""
