@@ -49,7 +49,9 @@ class CartActivity:
     email: str = ""  # Normalised, in clear.
     phone: str = ""  # E.164, in clear.
     currency: str = ""  # ISO 4217.
-    lines: tuple[CartLine, ...] = ()  # snapshot: the whole cart; lines_set: new absolute lines; lines_added: differences; lines_removed: lines taken out whole.
+    lines: tuple[
+        CartLine, ...
+    ] = ()  # snapshot: the whole cart; lines_set: new absolute lines; lines_added: differences; lines_removed: lines taken out whole.
     discount: Money = Money()  # Discount on the whole cart (snapshot).
     step: str = ""  # Checkout step: started, contact, shipping, payment, ...
     product_id: str = ""  # The product viewed.

@@ -5,7 +5,20 @@ from trolleybus.contracts.consent import ConsentChanged
 from trolleybus.contracts.customers import CustomerProfile, CustomerUpdated, IdentitiesLinked
 from trolleybus.contracts.insights import CustomerInsight
 from trolleybus.contracts.journeys import HeldOut, JourneyEntered, JourneyExited, JourneySkipped, StepDecided
-from trolleybus.contracts.messages import MessageBounced, MessageClicked, MessageComplained, MessageDeferred, MessageDelivered, MessageInDoubt, MessageOpened, MessageRefused, MessageRequested, MessageSent, MessageUnsubscribed, MessageWithdrawn
+from trolleybus.contracts.messages import (
+    MessageBounced,
+    MessageClicked,
+    MessageComplained,
+    MessageDeferred,
+    MessageDelivered,
+    MessageInDoubt,
+    MessageOpened,
+    MessageRefused,
+    MessageRequested,
+    MessageSent,
+    MessageUnsubscribed,
+    MessageWithdrawn,
+)
 from trolleybus.contracts.orders import OrderChanged, OrderPlaced
 from trolleybus.contracts.products import Product
 from trolleybus.contracts.recovery import CartAbandoned, CartCleared, CartExpired, CartRecovered, CartResumed

@@ -1,0 +1,1 @@
+"""Commands of `trolleybus` that belong to the library."""

@@ -1,0 +1,102 @@
+"""How a record travels: CloudEvents 1.0, binary mode, in Kafka's headers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+from trolleybus.codec import Codec
+from trolleybus.contracts.records import Record
+from trolleybus.telemetry import current_traceparent
+from trolleybus.topics import Topics
+
+Headers = Sequence[tuple[str, bytes]]
+R = TypeVar("R", bound=Record, covariant=True)
+
+STORE_HEADER = "ce_storeid"
+TRACE_HEADER = "traceparent"
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record ready to be sent: bytes only. Topic is the name in Kafka."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A record as Kafka delivered it, unread. Topic is the logical name (orders); appended_at in ms."""
+
+    topic: str
+    partition: int
+    offset: int
+    appended_at: int
+    key: bytes | None
+    value: bytes | None
+    headers: Mapping[str, bytes]
+
+    def store_id(self) -> str:
+        """The store by its header; "" where there is none that can be read."""
+        return self.headers.get(STORE_HEADER, b"").decode(errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Generic[R]):
+    """A record that was read, and where it stood."""
+
+    topic: str
+    partition: int
+    offset: int
+    appended_at: int
+    key: bytes | None
+    headers: Mapping[str, bytes]
+    record: R
+
+    @property
+    def arrival(self) -> int:
+        """When it arrived (ms): the append, but for imported records the historic arrival that they carry."""
+        if getattr(self.record, "imported", False):
+            return int(getattr(self.record, "received_at", 0)) or self.record.occurred_at
+        return self.appended_at
+
+
+class Envelopes:
+    """Wraps the records of one service."""
+
+    def __init__(self, service: str, topics: Topics, codec: Codec) -> None:
+        self._source = f"/trolleybus/{service}".encode()
+        self._topics = topics
+        self._codec = codec
+
+    def wrap(self, record: Record) -> Outgoing:
+        """Key, bytes and headers of a record; its ce_id is the idempotency key."""
+        topic = self._topics.of(record)
+        key = topic.key_of(record)
+        return Outgoing(topic.full_name, key, self._codec.encode(record), self._headers(record, key))
+
+    def _headers(self, record: Record, key: bytes) -> Headers:
+        headers = [
+            ("ce_specversion", b"1.0"),
+            ("ce_id", record.id.encode()),
+            ("ce_type", f"trolleybus.{type(record).__name__}".encode()),
+            ("ce_source", self._source),
+            ("ce_time", rfc3339(record.occurred_at).encode()),
+            ("ce_subject", key),
+            (STORE_HEADER, record.store_id.encode()),
+            ("content-type", b"application/avro"),
+        ]
+        trace = current_traceparent()
+        if trace:
+            headers.append((TRACE_HEADER, trace.encode()))
+        return headers
+
+
+def rfc3339(at_ms: int) -> str:
+    """Milliseconds since the epoch as an RFC 3339 time in UTC."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
