@@ -1,0 +1,110 @@
+"""Which port each part listens on, always on 127.0.0.1."""
+
+import random
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Self
+
+import psutil
+
+from tools.stack.errors import StackError
+
+HOST = "127.0.0.1"
+# Below the ports that systems give to outgoing connections: nothing takes one while its server is being restarted.
+_CHOICE = range(20000, 32000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """0 stands for any free one. With several brokers, broker n listens on kafka + n - 1."""
+
+    kafka: int = 19092
+    registry: int = 18081
+    postgres: int = 15432
+    valkey: int = 16379
+    ingest: int = 8101
+    abandonment: int = 8102
+    campaigns: int = 8103
+    messaging: int = 8104
+    analytics: int = 8105
+    kafka_controller: int = 0
+    registry_management: int = 0
+
+    @classmethod
+    def any(cls) -> Self:
+        return cls(**dict.fromkeys(NAMES, 0))
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> dict[str, int]:
+        """The ports that TROLLEYBUS_KAFKA_PORT and its like set."""
+        chosen = {}
+        for name in NAMES:
+            if text := environ.get(variable(name)):
+                if not text.isdigit():
+                    raise StackError(f"{variable(name)} is {text!r}: give a port's number, or 0 for any free one.")
+                chosen[name] = int(text)
+        return chosen
+
+    def settled(self, brokers: int) -> Self:
+        """The same with a free port wherever 0 stood."""
+        taken = {port for port in asdict(self).values() if port}
+        chosen = {}
+        for name, port in asdict(self).items():
+            if port == 0:
+                run = brokers if name in _PER_BROKER else 1
+                chosen[name] = _free(run, taken)
+                taken.update(range(chosen[name], chosen[name] + run))
+        return replace(self, **chosen)
+
+    def require_free(self, name: str, offset: int = 0) -> None:
+        """Raises StackError that names the port, who has it and what to do."""
+        port = getattr(self, name) + offset
+        if not _bindable(port):
+            option = f"--{name.replace('_', '-')}-port"
+            raise StackError(
+                f"Port {port}, meant for {name.replace('_', ' ')}, is taken{_holder(port)}. "
+                f"Stop that, or choose another port with {option} or {variable(name)} (0: any free one)."
+            )
+
+
+NAMES = tuple(field.name for field in fields(Ports))
+_PER_BROKER = ("kafka", "kafka_controller")
+
+
+def variable(name: str) -> str:
+    return f"TROLLEYBUS_{name.upper()}_PORT"
+
+
+def _free(run: int, taken: set[int]) -> int:
+    for start in random.sample(_CHOICE, 500):
+        wanted = range(start, start + run)
+        if taken.isdisjoint(wanted) and all(_bindable(port) for port in wanted):
+            return start
+    raise StackError(f"No free port was found between {_CHOICE.start} and {_CHOICE.stop}.")
+
+
+def _bindable(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _holder(port: int) -> str:
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.AccessDenied:
+        return ""
+    for connection in connections:
+        if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+            if connection.pid is None:
+                return " by another user's process"
+            try:
+                return f" by process {connection.pid} ({psutil.Process(connection.pid).name()})"
+            except psutil.NoSuchProcess:
+                return ""
+    return ""
