@@ -94,6 +94,7 @@ class Broker:
             str(wheels.java()),
             f"-Xmx{heap}",
             "-XX:+UseSerialGC",
+            "--sun-misc-unsafe-memory-access=allow",  # Kafka unmaps its files so; without this Java warns at each start
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tools.stack.artefacts import Artefacts
 from tools.stack.kafka import Broker
-from tools.stack.ports import HOST
+from tools.stack.ports import HOST, option, require_free, variable
 from tools.stack.postgres import Postgres
 from tools.stack.processes import Processes, Program
 from tools.stack.registry import Registry
@@ -87,12 +87,19 @@ class Parts:
         }
 
     def require_free_ports(self) -> None:
-        ports = self.state.ports
-        for name in ("kafka", "kafka_controller"):
-            for offset in range(self.state.brokers):
-                ports.require_free(name, offset)
-        for name in ("registry", "registry_management", "postgres", "valkey"):
-            ports.require_free(name)
+        """Raises StackError for the first port that something else holds."""
+        brokers = self.state.brokers
+        for name, width in {
+            "kafka": brokers,
+            "kafka_controller": brokers,
+            "registry": 1,
+            "registry_management": 1,
+            "postgres": 1,
+            "valkey": 1,
+        }.items():
+            first = getattr(self.state.ports, name)
+            for port in range(first, first + width):
+                require_free(port, name.replace("_", " "), f"{option(name)} or {variable(name)}")
 
     async def start(self, processes: Processes) -> None:
         """All at once: none needs another."""

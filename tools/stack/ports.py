@@ -36,15 +36,14 @@ class Ports:
         return cls(**dict.fromkeys(NAMES, 0))
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> dict[str, int]:
-        """The ports that TROLLEYBUS_KAFKA_PORT and its like set."""
-        chosen = {}
-        for name in NAMES:
-            if text := environ.get(variable(name)):
-                if not text.isdigit():
-                    raise StackError(f"{variable(name)} is {text!r}: give a port's number, or 0 for any free one.")
-                chosen[name] = int(text)
-        return chosen
+    def wanted(
+        cls, environ: Mapping[str, str], *, fresh: bool, options: Mapping[str, int | None] | None = None
+    ) -> Self:
+        """What the options, else variables like TROLLEYBUS_KAFKA_PORT, ask for; the rest by default for a fresh stack, else 0,
+        which is what a stack remembers."""
+        chosen = {name: _number(name, environ) for name in NAMES if environ.get(variable(name))}
+        chosen |= {name: port for name, port in (options or {}).items() if port is not None}
+        return replace(cls() if fresh else cls.any(), **chosen)
 
     def settled(self, brokers: int) -> Self:
         """The same with a free port wherever 0 stood."""
@@ -57,23 +56,32 @@ class Ports:
                 taken.update(range(chosen[name], chosen[name] + run))
         return replace(self, **chosen)
 
-    def require_free(self, name: str, offset: int = 0) -> None:
-        """Raises StackError that names the port, who has it and what to do."""
-        port = getattr(self, name) + offset
-        if not _bindable(port):
-            option = f"--{name.replace('_', '-')}-port"
-            raise StackError(
-                f"Port {port}, meant for {name.replace('_', ' ')}, is taken{_holder(port)}. "
-                f"Stop that, or choose another port with {option} or {variable(name)} (0: any free one)."
-            )
-
 
 NAMES = tuple(field.name for field in fields(Ports))
 _PER_BROKER = ("kafka", "kafka_controller")
 
 
+def option(name: str) -> str:
+    return f"--{name.replace('_', '-')}-port"
+
+
 def variable(name: str) -> str:
     return f"TROLLEYBUS_{name.upper()}_PORT"
+
+
+def require_free(port: int, what: str, remedy: str) -> None:
+    """Raises StackError that names the port, who has it and what to do."""
+    if not _bindable(port):
+        raise StackError(
+            f"Port {port}, meant for {what}, is taken{_holder(port)}. Stop that, or choose another port (0: any free one): {remedy}."
+        )
+
+
+def _number(name: str, environ: Mapping[str, str]) -> int:
+    text = environ[variable(name)]
+    if not text.isdigit() or int(text) > 65535:
+        raise StackError(f"{variable(name)} is {text!r}: give a port's number, or 0 for any free one.")
+    return int(text)
 
 
 def _free(run: int, taken: set[int]) -> int:

@@ -30,7 +30,7 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        return f"postgresql://{USER}:{self.password}@{HOST}:{self.port}"
+        return f"postgresql://{USER}:{self.password}@{HOST}:{self.port}/postgres"
 
     @property
     def program(self) -> Program:
@@ -95,7 +95,7 @@ class Postgres:
         return self.directory / "data"
 
     async def _connect(self) -> psycopg.AsyncConnection[tuple[str, ...]]:
-        return await psycopg.AsyncConnection.connect(f"{self.url}/postgres", autocommit=True, connect_timeout=3)
+        return await psycopg.AsyncConnection.connect(self.url, autocommit=True, connect_timeout=3)
 
     async def _answers(self) -> bool:
         try:

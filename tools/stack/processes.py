@@ -66,8 +66,7 @@ class Processes:
             self._spawn(program)
         deadline = monotonic() + program.ready_within_s
         while not await answers(program.ready):
-            if self.find(program.name) is None:
-                raise StackError(f"{program.name} ended while it was starting. {self._evidence(program.name)}")
+            self.require_running(program.name)
             if monotonic() > deadline:
                 raise StackError(
                     f"{program.name} was not ready after {program.ready_within_s:.0f} s. {self._evidence(program.name)}"
@@ -93,6 +92,11 @@ class Processes:
             if not await self._gone(name, 10):
                 raise StackError(f"{name} (process {process.pid}) does not end, not even when killed.")
         self._forget(name)
+
+    def require_running(self, name: str) -> None:
+        """Raises StackError with the end of the program's log where it has ended."""
+        if self.find(name) is None:
+            raise StackError(f"{name} has ended by itself. {self._evidence(name)}")
 
     def pause(self, name: str) -> None:
         for process in self._running_tree(name):

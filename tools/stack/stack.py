@@ -3,15 +3,15 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from tools.stack.artefacts import ROOM_NEEDED, Artefacts, require_room
-from tools.stack.errors import StackError
+from tools.stack.errors import StackError, first_of
 from tools.stack.parts import Parts
 from tools.stack.ports import Ports
 from tools.stack.processes import Processes, Program, answers
@@ -35,20 +35,20 @@ class PartStatus:
 class Stack:
     """Kafka, the schema registry, PostgreSQL and Valkey, with their state below `directory`.
 
-    A port of 0 is any free one, chosen once and remembered with the state. The parts' names are kafka-1 (to kafka-3), registry,
+    A port of 0 is any free one, chosen once and remembered with the state; so is the number of brokers (1 or 3). The parts' names are kafka-1 (to kafka-3), registry,
     postgres and valkey. Unless `detached`, the servers end with this process, however it ends."""
 
     def __init__(
         self,
         directory: Path,
         ports: Ports | None = None,
-        brokers: int = 1,
+        brokers: int | None = None,
         *,
         kafka_heap: str | None = None,
         detached: bool = False,
         cache: Path | None = None,
     ) -> None:
-        if brokers not in (1, 3):
+        if brokers not in (None, 1, 3):
             raise StackError(f"A stack has 1 broker or 3, not {brokers}.")
         self.directory = directory.absolute()
         self._wanted_ports = ports or Ports.any()
@@ -73,7 +73,7 @@ class Stack:
                 await parts.start(self._processes)
             except BaseExceptionGroup as several:
                 await self._stop_all(parts)
-                raise _first(several) from several
+                raise first_of(several) from several
             except BaseException:
                 await self._stop_all(parts)
                 raise
@@ -82,19 +82,16 @@ class Stack:
 
     async def down(self) -> None:
         """Stops what runs and keeps what it holds."""
-        with ExitStack() as claim:
-            if self._claim is None:
-                claim.enter_context(claimed(self.directory))
-            else:
-                claim.push(self._claim)
-                self._claim = None
+        with self._claimed_or_own():
             if parts := self._known():
                 await self._stop_all(parts)
 
     async def reset(self) -> None:
-        """Stops what runs and deletes all state."""
-        await self.down()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        """Ends what runs and deletes all state."""
+        with self._claimed_or_own():
+            for name in self.running():
+                await self._processes.kill(name)
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def env(self) -> dict[str, str]:
         """The addresses and secrets of everything, named as the services' settings are."""
@@ -129,6 +126,10 @@ class Stack:
         parts = self._known()
         return [] if parts is None else [name for name in parts.programs if self._processes.find(name)]
 
+    def _claimed_or_own(self) -> AbstractContextManager[object]:
+        own, self._claim = self._claim, None
+        return own or claimed(self.directory)
+
     def _settle(self) -> Parts:
         """Decides on ports, refuses what cannot start, and writes the state down."""
         if running := self.running():
@@ -139,8 +140,8 @@ class Stack:
         state = State.read(self.directory)
         require_room(self.directory, _ROOM_TO_GO_ON if state else ROOM_NEEDED)
         if state is None:
-            state = State.new(self._brokers, self._wanted_ports)
-        elif state.brokers != self._brokers:
+            state = State.new(self._brokers or 1, self._wanted_ports)
+        elif self._brokers not in (None, state.brokers):
             raise StackError(
                 f"The stack in {self.directory} was made with {state.brokers} broker(s), not {self._brokers}: "
                 "`trolleybus stack reset` deletes its data, or use another folder with --dir."
@@ -197,17 +198,3 @@ def memory_mib(process: psutil.Process) -> int:
         except psutil.NoSuchProcess:
             continue
     return total // 2**20
-
-
-def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The most telling of what went wrong at the same time."""
-    leaves = list(_leaves(several))
-    return next((leaf for leaf in leaves if isinstance(leaf, StackError)), leaves[0])
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error

@@ -34,7 +34,7 @@ class State:
             postgres_password=secrets.token_urlsafe(24),
             installation_secret=secrets.token_urlsafe(32),
             signing_key=secrets.token_urlsafe(32),
-            operator_token=secrets.token_urlsafe(24),
+            operator_token=secrets.token_urlsafe(32),
         )
 
     @classmethod

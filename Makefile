@@ -1,0 +1,49 @@
+# PYTHON is only what .venv is made with; everything else runs in it.
+PYTHON ?= python3
+ONCE ?=
+ONLY ?=
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test bench chaos lint types imports lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make the environment in .venv (PYTHON=python3.12 chooses the Python)
+
+$(STAMP): pyproject.toml requirements.lock tools/bootstrap.py
+	@$(PYTHON) tools/bootstrap.py
+
+demo: $(STAMP) ## start everything with a simulated shop; Ctrl-C stops it (ONCE=1: play once, check, stop)
+	@$(BIN)/trolleybus demo $(if $(ONCE),--once)
+
+test: $(STAMP) ## every test but chaos and benchmarks, on real servers
+	@$(BIN)/pytest tests -m "not chaos and not bench"
+
+bench: $(STAMP) ## measure speed and memory into build/bench.json (ONLY=name for one)
+	@$(BIN)/python -m tests.bench $(ONLY)
+
+chaos: $(STAMP) ## random faults for minutes (ONLY=name for one)
+	@$(BIN)/python -m tests.chaos $(ONLY)
+
+lint: $(STAMP) ## style
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: $(STAMP) ## types
+	@$(BIN)/mypy trolleybus services tools tests
+
+imports: $(STAMP) ## who may import whom
+	@$(BIN)/lint-imports
+
+lock: $(STAMP) ## pin the newest allowed packages in requirements.lock
+	@$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
+		--all-extras pyproject.toml requirements.build.in -o requirements.lock
+
+clean: ## stop the local stack and delete all that was made here, .venv included
+	@if [ -x $(BIN)/trolleybus ]; then $(BIN)/trolleybus stack reset; fi
+	@rm -rf .venv .dev build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
