@@ -142,12 +142,14 @@ def local_schema(record: str) -> Any:
 
 def to_dict(record: Any) -> dict[str, Any]:
     """A record's plain values, nested records included."""
-    return _unpacker(type(record))(record)
+    kind: Any = type(record)
+    return _unpacker(kind)(record)
 
 
 def from_dict(kind: type[T], values: dict[str, Any]) -> T:
     """A record of its plain values."""
-    return cast(T, _packer(kind)(values))
+    hashable: Any = kind
+    return cast(T, _packer(hashable)(values))
 
 
 @cache
@@ -187,11 +189,11 @@ def _packer(kind: Any) -> Callable[[dict[str, Any]], Any]:
     return pack
 
 
-def _nested(hint: Any) -> tuple[type[Any], bool] | None:
+def _nested(hint: Any) -> tuple[Any, bool] | None:
     """The nested record of a field's type, and whether there are many of it; None for plain values."""
     if is_dataclass(hint):
-        return cast(type[Any], hint), False
+        return hint, False
     arguments = get_args(hint)
     if get_origin(hint) is tuple and is_dataclass(arguments[0]):
-        return cast(type[Any], arguments[0]), True
+        return arguments[0], True
     return None

@@ -1,0 +1,1 @@
+"""Counters and references that share no code with what they check."""
