@@ -16,7 +16,7 @@ VENV = ROOT / ".venv"
 LOCK = ROOT / "requirements.lock"
 OLDEST = (3, 11)
 ROOM_NEEDED = 1500 * 1024 * 1024
-ANOTHER = "Choose another one: make PYTHON=python3.12 setup (or demo, test, …)"
+ANOTHER = "another Python is chosen with: make PYTHON=python3.12 setup (or demo, test, …)"
 
 
 def refuse(sentence: str) -> None:
@@ -26,7 +26,7 @@ def refuse(sentence: str) -> None:
 def check_python() -> None:
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info < OLDEST:
-        refuse(f"Trolleybus needs Python 3.11 or newer; {sys.executable} is {version}.\n{ANOTHER}.")
+        refuse(f"Trolleybus needs Python 3.11 or newer; {sys.executable} is {version}; {ANOTHER}")
     try:
         import ensurepip  # noqa: F401, PLC0415  # only whether they are there
         import venv  # noqa: F401, PLC0415
@@ -34,7 +34,7 @@ def check_python() -> None:
         package = "python{}.{}-venv".format(*sys.version_info[:2])
         refuse(
             f"{sys.executable} ({version}) cannot make virtual environments: its modules venv and ensurepip are missing.\n"
-            f"On Debian and Ubuntu: apt install {package}. Or: {ANOTHER[0].lower()}{ANOTHER[1:]}."
+            f"On Debian and Ubuntu: apt install {package}. Or {ANOTHER}"
         )
 
 

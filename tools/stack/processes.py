@@ -167,10 +167,10 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
         return
 
 
-async def answers(ready: Callable[[], Awaitable[bool]]) -> bool:
+async def answers(ready: Callable[[], Awaitable[bool]], within_s: float = 5) -> bool:
     """A readiness question, where silence and refusal mean no."""
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(within_s):
             return await ready()
     except (OSError, TimeoutError):
         return False

@@ -166,7 +166,7 @@ class Stack:
     async def _part_status(self, parts: Parts, name: str) -> PartStatus:
         process = self._processes.find(name)
         memory = 0 if process is None else memory_mib(process)
-        ready = process is not None and await answers(parts.programs[name].ready)
+        ready = process is not None and await answers(parts.programs[name].ready, within_s=2)
         pid = None if process is None else process.pid
         return PartStatus(name=name, port=parts.ports[name], pid=pid, memory_mib=memory, ready=ready)
 
