@@ -75,14 +75,11 @@ class Processes:
 
     async def stop(self, program: Program) -> None:
         """Asks the program to end, and makes it end after its bound."""
-        process = self.find(program.name)
-        if process is not None:
-            for paused in _tree(process):  # a stopped process would not see the signal
-                _signal(paused, signal.SIGCONT)
-            _signal(process, program.stop_signal)
-            if not await self._gone(program.name, program.stop_within_s):
-                await self.kill(program.name)
-        self._forget(program.name)
+        await self._end(program, program.stop_signal)
+
+    async def discard(self, program: Program) -> None:
+        """Ends the program as fast as it leaves nothing behind in the system; what it holds may be torn."""
+        await self._end(program, program.orphan_signal)
 
     async def kill(self, name: str) -> None:
         """Ends the program and its children as a crash would."""
@@ -127,6 +124,16 @@ class Processes:
         self._children[program.name] = child
         known = {"pid": child.pid, "started": psutil.Process(child.pid).create_time()}
         (self._run / f"{program.name}.json").write_text(json.dumps(known), encoding="utf-8")
+
+    async def _end(self, program: Program, number: signal.Signals) -> None:
+        process = self.find(program.name)
+        if process is not None:
+            for member in _tree(process):  # a paused process would not act on the signal
+                _signal(member, signal.SIGCONT)
+            _signal(process, number)
+            if not await self._gone(program.name, program.stop_within_s):
+                await self.kill(program.name)
+        self._forget(program.name)
 
     async def _gone(self, name: str, within_s: float) -> bool:
         deadline = monotonic() + within_s

@@ -41,7 +41,8 @@ class Terminal:
         self.say(f"Downloading {what} ({files} file{'s' if files > 1 else ''}, once)")
         columns = (TextColumn("  {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
         sizes: dict[str, int] = {}
-        with Progress(*columns, console=self._console, transient=True) as bars:
+        hidden = not self._console.is_terminal
+        with Progress(*columns, console=self._console, transient=True, disable=hidden) as bars:
             task = bars.add_task(what, total=None)
 
             def advance(file: str, count: int, size: int) -> None:

@@ -89,8 +89,10 @@ class Stack:
     async def reset(self) -> None:
         """Ends what runs and deletes all state."""
         with self._claimed_or_own():
-            for name in self.running():
-                await self._processes.kill(name)
+            if parts := self._known():
+                async with asyncio.TaskGroup() as tasks:
+                    for program in parts.programs.values():
+                        tasks.create_task(self._processes.discard(program))
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def env(self) -> dict[str, str]:
