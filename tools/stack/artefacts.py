@@ -179,8 +179,8 @@ def _downloader(workspace: Path, advance: Advance) -> Callable[[Artefact], Path]
             path: Path = component.artifact(classifier, packaging).resolve()
         except (OSError, RuntimeError, requests.RequestException) as error:
             raise StackError(
-                f"Could not download {artefact.coordinates}: {error}. The first start needs the network (about 210 MB from "
-                "Maven's central repository); later ones do not. Check the connection or proxy and run the same command again."
+                f"Could not download {artefact.coordinates}. The first start needs the network (about 210 MB from Maven's "
+                f"central repository); later ones do not. Check the connection or proxy and run the same command again. ({error})"
             ) from error
         return path
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -101,7 +101,7 @@ def up(directory: Directory = None) -> None:
         environment = read_environment(folder)
         if not Stack(folder).running():
             raise StackError(f"The stack in {folder} does not run: start it with `trolleybus stack up`.")
-        with claimed(folder):
+        with claimed(folder), suppress(KeyboardInterrupt, asyncio.CancelledError):  # how a person ends it
             asyncio.run(_serve(environment, folder))
 
 
@@ -144,10 +144,10 @@ def _show(rows: list[PartStatus]) -> None:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Ends the command with the sentence of what went wrong, and quietly when a person stops it."""
+    """Ends the command with the sentence of what went wrong, or quietly when a person breaks it off."""
     try:
         yield
     except StackError as error:
         raise CommandError(str(error)) from error
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        raise typer.Exit(0) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
