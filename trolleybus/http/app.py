@@ -1,0 +1,100 @@
+"""create_app: the frame around a service's own routers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.middleware import Middleware
+from fastapi.routing import iter_route_contexts
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CollectorRegistry, ProcessCollector
+from starlette.types import ASGIApp, Scope
+
+from trolleybus import __version__
+from trolleybus.http import problems
+from trolleybus.http.health import health_router
+from trolleybus.http.metrics import HttpMetrics
+from trolleybus.http.middleware import BodyLimit, EndStreamsOnDrain, RequestContext
+from trolleybus.http.reference import reference_router
+from trolleybus.pages import STATIC, Pages
+from trolleybus.readiness import Readiness
+from trolleybus.settings import ServiceSettings
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class _App(FastAPI):
+    def __init__(self, *, front: Callable[[ASGIApp], ASGIApp] | None, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._front = front
+
+    def build_middleware_stack(self) -> ASGIApp:
+        stack = super().build_middleware_stack()
+        return self._front(stack) if self._front else stack
+
+
+def create_app(
+    *,
+    title: str,
+    settings: ServiceSettings,
+    readiness: Readiness,
+    registry: CollectorRegistry,
+    lifespan: Lifespan | None = None,
+    routers: Sequence[APIRouter] = (),
+    front: Callable[[ASGIApp], ASGIApp] | None = None,
+    static: Path | None = None,
+    description: str = "",
+) -> FastAPI:
+    """An app for `trolleybus.runtime.run_service`.
+
+    `front` wraps the finished app for a path that must be faster than the middlewares; it gets every scope first.
+    `static` is served under /static/<service>/.
+    """
+    routes: dict[int, str] = {}
+
+    def route_of(scope: Scope) -> str:
+        if not routes:
+            routes.update(_templates(app))
+        return routes.get(id(scope.get("endpoint")), "none")
+
+    app = _App(
+        front=front,
+        title=title,
+        version=__version__,
+        description=description,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=[
+            Middleware(RequestContext, metrics=HttpMetrics(registry), route_of=route_of),
+            Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+            Middleware(EndStreamsOnDrain, readiness=readiness),
+        ],
+    )
+    app.state.readiness = readiness
+    app.state.pages = Pages(settings)
+    problems.install(app)
+    ProcessCollector(registry=registry)
+    app.include_router(health_router(readiness, registry))
+    app.include_router(reference_router(app.state.pages))
+    for router in routers:
+        app.include_router(router)
+    if static is not None:
+        app.mount(f"/static/{settings.service}", StaticFiles(directory=static))
+    app.mount("/static", StaticFiles(directory=STATIC))
+    return app
+
+
+def _templates(app: FastAPI) -> dict[int, str]:
+    """Path template by endpoint: the scope of an included router's route does not hold its whole path."""
+    found: dict[int, str] = {}
+    for route in iter_route_contexts(app.routes):
+        endpoint = route.endpoint or getattr(route.original_route, "app", None)
+        if endpoint is not None and route.path is not None:
+            found[id(endpoint)] = route.path
+    return found

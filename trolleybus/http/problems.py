@@ -1,0 +1,116 @@
+"""Errors as RFC 9457 problem details; a browser that asks for HTML gets the same facts as a page."""
+
+from __future__ import annotations
+
+import http
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from trolleybus.pages import Pages
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """`field` is a JSON pointer into the body ("/events/0/price"), or "query/limit", "path/id", "header/x-name"."""
+
+    field: str
+    detail: str
+
+
+class Problem(HTTPException):
+    """Raise it anywhere in a request. `field` is short for one FieldError with the same detail."""
+
+    def __init__(
+        self,
+        status: int,
+        title: str = "",
+        detail: str = "",
+        *,
+        field: str = "",
+        type: str = "about:blank",  # noqa: A002 - the member's name in the RFC
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, detail, headers)
+        self.title = title or http.HTTPStatus(status).phrase
+        self.type = type
+        self.errors = tuple(errors) or ((FieldError(field, detail or self.title),) if field else ())
+
+
+def json_body_required(request: Request) -> None:
+    """Dependency: 415 for a body that is not declared as JSON."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise Problem(
+            415,
+            "Send JSON",
+            f"the body must be application/json, not {media_type or 'without a content type'}",
+            headers={"Accept": "application/json"},
+        )
+
+
+def respond(request: Request, problem: Problem) -> Response:
+    """The response for a problem, in the form that the client prefers."""
+    request_id = getattr(request.state, "request_id", "")
+    body: dict[str, Any] = {
+        "type": problem.type,
+        "title": problem.title,
+        "status": problem.status_code,
+        "detail": problem.detail,
+        "instance": request.url.path,
+        "request_id": request_id,
+    }
+    if problem.errors:
+        body["errors"] = [{"field": error.field, "detail": error.detail} for error in problem.errors]
+    pages: Pages | None = getattr(request.app.state, "pages", None) if "app" in request.scope else None
+    if pages is not None and prefers_html(request):
+        template = "sign_in_needed.html" if problem.status_code == 401 else "problem.html"
+        page = pages.render(request, template, status=problem.status_code, problem=body)
+        page.headers.update(problem.headers or {})
+        return page
+    return JSONResponse(body, problem.status_code, problem.headers, media_type="application/problem+json")
+
+
+def prefers_html(request: Request) -> bool:
+    """Browsers name text/html before anything else; API clients do not name it."""
+    accepted = request.headers.get("accept", "")
+    html, json = accepted.find("text/html"), accepted.find("json")
+    return html >= 0 and (json < 0 or html < json)
+
+
+def install(app: FastAPI) -> None:
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> Response:
+        return respond(request, as_problem(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def on_validation(request: Request, error: RequestValidationError) -> Response:
+        return respond(request, _validation_problem(error.errors()))
+
+
+def as_problem(error: HTTPException) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    phrase = http.HTTPStatus(error.status_code).phrase
+    detail = "" if error.detail == phrase else str(error.detail)
+    return Problem(error.status_code, phrase, detail, headers=error.headers)
+
+
+def _validation_problem(errors: Iterable[Any]) -> Problem:
+    """Names the fields and what is wrong, never the values: they may be personal."""
+    found = list(errors)
+    if any(error["type"] == "json_invalid" for error in found):
+        return Problem(400, "Not JSON", "the body is not valid JSON")
+    fields = [FieldError(_pointer(error["loc"]), str(error["msg"])) for error in found]
+    return Problem(422, "Some fields are not valid", f"{len(fields)} not valid", errors=fields)
+
+
+def _pointer(location: Sequence[str | int]) -> str:
+    place, *path = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
+    return "/" + "/".join(path) if place == "body" else "/".join((place, *path))

@@ -1,0 +1,169 @@
+"""Runs a service: HTTP server, background loops, and an orderly end.
+
+The order of the end: /readyz says no, event streams end, requests in flight finish, then the lifespan closes, which
+cancels the background loops and closes connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn, TypeVar
+
+import uvicorn
+from fastapi import FastAPI
+
+from trolleybus.readiness import Readiness
+from trolleybus.settings import ServiceSettings, SettingsError
+from trolleybus.telemetry import configure_logging, get_logger
+
+logger = get_logger(__name__)
+
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+
+
+class ServiceFailed(Exception):
+    """A background loop died or the start failed; the log has said how."""
+
+
+def start(settings_class: type[SettingsT], build: Callable[[SettingsT], FastAPI]) -> NoReturn:
+    """The whole of a service's __main__: settings, logging, app, run, exit code."""
+    try:
+        settings = settings_class.load()
+    except SettingsError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - logging is not configured without settings
+        sys.exit(2)
+    configure_logging(settings.service, settings.log_level)
+    run_service(build(settings), settings)
+
+
+def run_service(app: FastAPI, settings: ServiceSettings) -> NoReturn:
+    """Serves until SIGTERM or SIGINT (exit code 0) or until a loop dies (exit code 1)."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        try:
+            runner.run(_until_stopped(app, settings))
+        except ServiceFailed as error:
+            logger.error("stopped", reason=str(error))  # noqa: TRY400 - the trace was logged where it happened
+            sys.exit(1)
+    sys.exit(0)
+
+
+async def serve(app: FastAPI, settings: ServiceSettings) -> None:
+    """Serves until cancelled, without signal handlers: for a process that has a loop of its own.
+
+    Cancelling drains first, and returns when it is done. Raises ServiceFailed when a background loop died.
+    """
+    stop = asyncio.Event()
+    serving = asyncio.ensure_future(_serve(app, settings, stop))
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        stop.set()
+        await serving
+        raise
+
+
+@asynccontextmanager
+async def background(readiness: Readiness, **loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs named endless loops beside the body and cancels them at its end.
+
+    A loop that raises or returns makes the process not ready and ends it; the others run on until it has drained.
+    """
+
+    async def watched(name: str, loop: Coroutine[Any, Any, None]) -> None:
+        try:
+            await loop
+        except Exception as error:
+            logger.exception("a background loop died", loop=name)
+            readiness.fail(name, f"died: {type(error).__name__}")
+        else:
+            logger.error("a background loop ended", loop=name)
+            readiness.fail(name, "ended, though it should run for ever")
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(watched(name, loop), name=name) for name, loop in loops.items()]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+class _Server(uvicorn.Server):
+    """Signals belong to run_service, and a failed start is an exception rather than an exit."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets=sockets)
+        except SystemExit:
+            raise ServiceFailed("the service could not start") from None
+
+
+async def _until_stopped(app: FastAPI, settings: ServiceSettings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await _serve(app, settings, stop)
+
+
+async def _serve(app: FastAPI, settings: ServiceSettings, stop: asyncio.Event) -> None:
+    readiness: Readiness = app.state.readiness
+    listener = _listen(settings.host, settings.port)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(settings.drain_timeout_seconds)),
+    )
+    server = _Server(config)
+    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+    stopping = asyncio.ensure_future(stop.wait())
+    failing = asyncio.ensure_future(readiness.failed.wait())
+    host, port = listener.getsockname()[:2]
+    logger.info("starting", url=f"http://{host}:{port}")
+    try:
+        await asyncio.wait({serving, stopping, failing}, return_when=asyncio.FIRST_COMPLETED)
+        readiness.draining.set()
+        if not serving.done():
+            logger.info("draining", reason="a loop died" if readiness.failed.is_set() else "asked to stop")
+            if not readiness.failed.is_set():
+                await asyncio.sleep(settings.drain_notice_seconds)  # load balancers read /readyz meanwhile
+            server.should_exit = True
+        await serving
+    finally:
+        stopping.cancel()
+        failing.cancel()
+        listener.close()
+    if readiness.failed.is_set():
+        raise ServiceFailed("a background loop died")
+    logger.info("stopped")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ServiceFailed(f"cannot listen on {host} port {port} ({error.strerror}): set HOST or PORT") from None
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where a service's extra installs it."""
+    try:
+        import uvloop  # noqa: PLC0415 - optional
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
