@@ -30,6 +30,18 @@ class InstallationSecret:
     key: bytes
 
 
+def installation_secrets(text: str) -> tuple[InstallationSecret, ...]:
+    """The secrets of the setting INSTALLATION_SECRET: one, or several as `1:<secret>,2:<secret>` (the highest hashes)."""
+    secrets = []
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        version, colon, key = entry.partition(":")
+        numbered = bool(colon) and version.isdecimal()
+        secrets.append(
+            InstallationSecret(int(version), key.encode()) if numbered else InstallationSecret(1, entry.encode())
+        )
+    return tuple(secrets)
+
+
 class IdentityHasher:
     """Hashes identities with the newest secret; older versions stay readable for matching."""
 

@@ -1,0 +1,1 @@
+"""One module a source: its payload in, canonical records out, pure."""

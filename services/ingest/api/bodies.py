@@ -1,0 +1,129 @@
+"""JSON bodies, read strictly: each mistake says where it is."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+
+from services.ingest.domain.clock import BadTime, parse_rfc3339
+from trolleybus.http import Problem, json_body_required
+
+MAX_DEPTH = 32
+LONGEST_IDEMPOTENCY_KEY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """The events of a body. `prefix` is the JSON pointer to the list, "" for a body that is one event."""
+
+    items: list[Any]
+    prefix: str
+    sent_at: int | None
+    is_batch: bool
+
+    def pointer(self, index: int) -> str:
+        return f"{self.prefix}/{index}" if self.is_batch else ""
+
+
+async def items_of(request: Request, list_name: str, most: int) -> Items:
+    """The events in the body: one, or `{"<list_name>": [...], "sent_at": ...}`."""
+    json_body_required(request)
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise Problem(415, "Send it as it is", "compressed bodies are not read", field="header/content-encoding")
+    document = parse(await request.body())
+    if not isinstance(document, dict):
+        raise Problem(422, "Not an event", f'the body is one event, or {{"{list_name}": [...]}}', field="")
+    if list_name not in document:
+        return Items([document], "", None, is_batch=False)
+    return _batch(document, list_name, most)
+
+
+def _batch(document: Mapping[str, Any], list_name: str, most: int) -> Items:
+    items = document[list_name]
+    at = f"/{list_name}"
+    if not isinstance(items, list) or not items:
+        raise Problem(422, "No events", f"{list_name} is a list of at least one", field=at)
+    if len(items) > most:
+        raise Problem(422, "Too many events", f"{list_name} has {len(items)}; send at most {most} at a time", field=at)
+    unknown = next((name for name in document if name not in {list_name, "sent_at"}), None)
+    if unknown is not None:
+        raise Problem(
+            422, "An unknown field", f"beside {list_name} there may be sent_at only", field=f"/{printable(unknown)}"
+        )
+    sent_at = document.get("sent_at")
+    if sent_at is None:
+        return Items(items, at, None, is_batch=True)
+    try:
+        return Items(items, at, parse_rfc3339(str(sent_at)), is_batch=True)
+    except BadTime as error:
+        raise Problem(422, "Not a time", str(error), field="/sent_at") from None
+
+
+def parse(body: bytes) -> Any:
+    """The JSON document; 400 for what is none, has a name twice in one object, or is nested too deeply."""
+    try:
+        document = json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_constant)
+    except UnicodeDecodeError as error:
+        raise _not_json(f"byte {error.start} is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise _not_json(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise _not_json(f"nested more than {MAX_DEPTH} levels deep") from None
+    except ValueError as error:  # _object, _constant, or a number of more digits than Python reads
+        raise _not_json(str(error)) from None
+    if _is_deeper(document, MAX_DEPTH):
+        raise _not_json(f"nested more than {MAX_DEPTH} levels deep")
+    return document
+
+
+def idempotency_key(request: Request) -> str:
+    """The header's text, "" where absent."""
+    key = request.headers.get("idempotency-key", "").strip()
+    if len(key) > LONGEST_IDEMPOTENCY_KEY or not key.isprintable():
+        raise Problem(
+            422,
+            "Not an Idempotency-Key",
+            f"at most {LONGEST_IDEMPOTENCY_KEY} printable characters",
+            field="header/idempotency-key",
+        )
+    return key
+
+
+def hash_of(item: Any) -> str:
+    """Of an event as it was sent, whatever the order of its names and the time of sending."""
+    told = {name: value for name, value in item.items() if name != "sent_at"} if isinstance(item, dict) else item
+    return hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def printable(text: str) -> str:
+    """A name from outside, fit to stand in an answer."""
+    return text[:100].encode("utf-8", "replace").decode()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {printable(twice)!r} stands twice in one object")
+    return found
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if isinstance(value, dict):
+        return levels == 0 or any(_is_deeper(inner, levels - 1) for inner in value.values())
+    if isinstance(value, list):
+        return levels == 0 or any(_is_deeper(inner, levels - 1) for inner in value)
+    return False
+
+
+def _not_json(detail: str) -> Problem:
+    return Problem(400, "Not JSON", detail, field="")

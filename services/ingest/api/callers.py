@@ -1,0 +1,96 @@
+"""Who calls: a store by its key, from a server or from a browser on the store's own pages."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.requests import Request
+
+from services.ingest.domain.access import is_expired, is_listed, scopes_of
+from trolleybus.contracts.stores import StoreConfig, StoreKey
+from trolleybus.http import Problem
+
+
+class Directory(Protocol):
+    """The part of trolleybus.store_directory.StoreDirectory that is used here."""
+
+    def by_key(self, key: str) -> tuple[StoreConfig, StoreKey] | None: ...
+
+    def all(self) -> Sequence[StoreConfig]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A store, and whether its key is one that anyone can read in its pages."""
+
+    store: StoreConfig
+    is_public: bool
+
+
+def caller_of(request: Request, directory: Directory, scope: str, now: int) -> Caller:
+    """The caller; raises 401 for a key that nobody has, 403 for one that may not do this, or not from there."""
+    found = directory.by_key(_key_in(request))
+    if found is None or is_expired(found[1], now) or not found[0].active:
+        raise _unknown()
+    store, key = found
+    if scope not in scopes_of(key):
+        raise Problem(
+            403,
+            "This key may not do this",
+            f"a {key.kind} key of this store lacks the scope {scope!r}"
+            + ("; send orders from the shop's server with its secret key" if key.kind == "write" else ""),
+            field="header/authorization",
+        )
+    is_public = key.kind != "secret"
+    origin = request.headers.get("origin", "")
+    if origin and not is_public:
+        raise Problem(
+            403,
+            "A secret key has no place in a browser",
+            "use the store's write key in pages, and replace this secret key: others may have read it",
+            field="header/origin",
+        )
+    if origin and not is_listed(origin, store.origins):
+        raise Problem(
+            403,
+            "Not one of the store's origins",
+            "add the page's origin to the store's settings, or send without a browser",
+            field="header/origin",
+        )
+    return Caller(store, is_public)
+
+
+def _key_in(request: Request) -> str:
+    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+    credential = credential.strip()
+    match scheme.lower():
+        case "bearer":
+            key = credential
+        case "basic":
+            key = _basic(credential)
+        case _:
+            key = request.headers.get("x-api-key", "").strip()
+    if not key:
+        raise _unknown()
+    return key
+
+
+def _basic(credential: str) -> str:
+    """The key as the user's name with an empty password, or the other way round."""
+    try:
+        user, _, password = base64.b64decode(credential, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        return ""
+    return user or password
+
+
+def _unknown() -> Problem:
+    return Problem(
+        401,
+        "No store has this key",
+        "send a key of the store: `Authorization: Bearer <key>`, Basic with the key as user, or X-API-Key",
+        field="header/authorization",
+        headers={"WWW-Authenticate": 'Bearer realm="trolleybus"'},
+    )

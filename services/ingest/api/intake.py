@@ -1,0 +1,162 @@
+"""One request from its bytes to its answer."""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+import orjson
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.ingest.adapters.seam import Arrival, Refused
+from services.ingest.api.bodies import Items, hash_of, idempotency_key, items_of, printable
+from services.ingest.api.callers import Caller, Directory, caller_of
+from services.ingest.api.payloads import Payload
+from services.ingest.domain.translation import Flaw, Translation
+from services.ingest.gateway import Accepted, Gateway, KafkaUnavailable, Overloaded, Result
+from services.ingest.limiter import RateLimiter
+from services.ingest.metrics import IngestMetrics
+from services.ingest.publisher import Publisher
+from trolleybus.contracts.identity import IdentityHasher
+from trolleybus.http import FieldError, Problem
+from trolleybus.telemetry import get_logger
+
+logger = get_logger(__name__)
+P = TypeVar("P", bound=Payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint(Generic[P]):
+    """Where events of one kind come in, and what reads them."""
+
+    source: str
+    scope: str
+    list_name: str
+    payload: type[P]
+    adapter: Callable[[P, Arrival], Translation]
+
+
+class Intake:
+    """Holds what every endpoint needs; `now` gives ms since the epoch."""
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        hasher: IdentityHasher,
+        limiter: RateLimiter,
+        publisher: Publisher,
+        gateway: Gateway,
+        metrics: IngestMetrics,
+        max_events: int,
+        now: Callable[[], int],
+    ) -> None:
+        self._directory = directory
+        self._hasher = hasher
+        self._limiter = limiter
+        self._publisher = publisher
+        self._gateway = gateway
+        self._metrics = metrics
+        self._max_events = max_events
+        self._now = now
+
+    async def handle(self, request: Request, endpoint: Endpoint[P]) -> Response:
+        """202 with a result an event; problems are raised."""
+        received_at = self._now()
+        caller = caller_of(request, self._directory, endpoint.scope, received_at)
+        self._turn_away_while_behind()
+        batch = await items_of(request, endpoint.list_name, self._max_events)
+        await self._limit(caller, endpoint.scope, len(batch.items))
+        key = idempotency_key(request)
+        arrival = Arrival(
+            store=caller.store,
+            hasher=self._hasher,
+            received_at=received_at,
+            sent_at=batch.sent_at,
+            is_public=caller.is_public,
+            user_agent=request.headers.get("user-agent", "") if caller.is_public else "",
+        )
+        events = [
+            _read(item, endpoint, replace(arrival, fallback_id=f"{key}:{index}" if key else "", raw_hash=hash_of(item)))
+            for index, item in enumerate(batch.items)
+        ]
+        try:
+            results = await self._gateway.take(caller.store.store_id, endpoint.source, events)
+        except Overloaded as error:
+            raise _behind(str(error)) from None
+        except KafkaUnavailable as error:
+            logger.warning("kafka did not acknowledge", events=len(events), error=str(error))
+            raise _behind("Kafka did not acknowledge; send the same again, nothing will count twice") from None
+        return _answer(results, batch)
+
+    def _turn_away_while_behind(self) -> None:
+        try:
+            self._publisher.check()
+        except Overloaded as error:
+            raise _behind(str(error)) from None
+
+    async def _limit(self, caller: Caller, scope: str, events: int) -> None:
+        verdict = await self._limiter.take(caller.store.store_id, scope, events)
+        if verdict.allowed:
+            return
+        self._metrics.turned_away.labels("rate_limit").inc()
+        limit, burst = self._limiter.per_second, self._limiter.burst
+        raise Problem(
+            429,
+            "Too many events",
+            f"a store may send {limit} events a second here",
+            headers={
+                "Retry-After": str(verdict.retry_after_s),
+                "RateLimit-Policy": f'"{scope}";q={burst};w={max(1, burst // limit)}',
+                "RateLimit": f'"{scope}";r={verdict.remaining};t={verdict.retry_after_s}',
+            },
+        )
+
+
+def _read(item: Any, endpoint: Endpoint[P], arrival: Arrival) -> Translation | Refused:
+    try:
+        return endpoint.adapter(endpoint.payload.model_validate(item), arrival)
+    except ValidationError as error:
+        return Refused(*_flaws(error, endpoint.payload))
+    except Refused as refused:
+        return refused
+
+
+def _flaws(error: ValidationError, payload: type[Payload]) -> list[Flaw]:
+    """Fields and what is wrong with them, never their values: they may be personal."""
+    flaws = []
+    for found in error.errors(include_url=False, include_context=False, include_input=False):
+        path = [printable(str(part)) for part in found["loc"]]
+        pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
+        detail = found["msg"].removeprefix("Value error, ")
+        if found["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(path[-1], payload.model_fields, 1) if len(path) == 1 else []
+            detail = "no such field" + (f"; is {near[0]} meant?" if near else "")
+        flaws.append(Flaw(pointer, detail))
+    return flaws
+
+
+def _answer(results: list[Result], batch: Items) -> Response:
+    if not batch.is_batch and isinstance(results[0], Refused):
+        errors = [FieldError(flaw.field, flaw.detail) for flaw in results[0].errors]
+        raise Problem(422, "Some fields are not valid", f"{len(errors)} not valid", errors=errors)
+    body = {"results": [_shown(result, batch.pointer(index)) for index, result in enumerate(results)]}
+    return Response(orjson.dumps(body), 202, media_type="application/json")
+
+
+def _shown(result: Result, at: str) -> dict[str, Any]:
+    if isinstance(result, Accepted):
+        shown: dict[str, Any] = {"status": "accepted", "id": result.event_id}
+        if result.left_out:
+            shown["warnings"] = [{"field": at + flaw.field, "detail": flaw.detail} for flaw in result.left_out]
+        return shown
+    return {
+        "status": "refused",
+        "errors": [{"field": at + flaw.field, "detail": flaw.detail} for flaw in result.errors],
+    }
+
+
+def _behind(detail: str) -> Problem:
+    return Problem(503, "Not taken", detail, headers={"Retry-After": "2"})

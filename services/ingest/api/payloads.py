@@ -1,0 +1,223 @@
+"""The native payloads: what a shop's own site, app or server sends. Amounts are in major units; null means absent."""
+
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+from services.ingest.domain.clock import parse_rfc3339
+
+LARGEST_AMOUNT = 10**11
+LARGEST_QUANTITY = 100_000
+MOST_LINES = 500
+
+
+def _amount(value: Any) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("an amount is a number or a text such as 19.90")  # noqa: TRY004 - pydantic reads ValueError
+    if isinstance(value, str) and len(value) > 40:
+        raise ValueError("an amount has at most 40 characters")
+    try:
+        amount = Decimal(str(value).strip())
+    except InvalidOperation:
+        raise ValueError("an amount is written in major units with a point, such as 19.90") from None
+    if not amount.is_finite():
+        raise ValueError("an amount is a finite number")
+    if amount < 0:
+        raise ValueError("an amount is not negative")
+    if amount > LARGEST_AMOUNT:
+        raise ValueError(f"an amount is at most {LARGEST_AMOUNT}")
+    return amount
+
+
+def _time(value: Any) -> int:
+    if not isinstance(value, str):
+        raise ValueError("write the time as RFC 3339 with its offset, such as 2026-03-01T18:30:00Z")  # noqa: TRY004
+    return parse_rfc3339(value)
+
+
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("a text has no NUL character")
+    return value
+
+
+def _id(value: str) -> str:
+    value = value.strip()
+    if not value.isprintable():
+        raise ValueError("an id has no control characters")
+    return value
+
+
+def _currency(value: str) -> str:
+    value = value.strip().upper()
+    if value and not (len(value) == 3 and value.isascii() and value.isalpha()):
+        raise ValueError("a currency is three letters, such as EUR")
+    return value
+
+
+def _pieces(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a quantity is a whole number")  # noqa: TRY004 - pydantic reads ValueError
+    return value
+
+
+def _trait(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value
+
+
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(_amount),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*$"}],
+            "description": "Major units of the currency, such as 19.90.",
+        }
+    ),
+]
+Time = Annotated[int, BeforeValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})]
+Id = Annotated[str, StringConstraints(max_length=200), AfterValidator(_id)]
+Needed = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S"), AfterValidator(_id)]
+Text = Annotated[str, StringConstraints(max_length=500), AfterValidator(_no_nul)]
+Long = Annotated[str, AfterValidator(_no_nul)]
+Currency = Annotated[str, AfterValidator(_currency), Field(description="ISO 4217; the store's where absent.")]
+TraitName = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_no_nul)]
+TraitValue = Annotated[
+    str,
+    BeforeValidator(_trait),
+    StringConstraints(max_length=1000),
+    AfterValidator(_no_nul),
+    WithJsonSchema({"type": ["string", "number", "boolean"], "maxLength": 1000}),
+]
+
+
+class Payload(BaseModel):
+    """Unknown fields are refused, so that a misspelt one is noticed and not lost."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            return {name: value for name, value in values.items() if value is not None}
+        return values
+
+
+class Event(Payload):
+    """What every event may say of itself and of its shopper."""
+
+    event_id: Id = Field("", description="The shop's own id of the event. The same id again is the same event.")
+    occurred_at: Time | None = Field(None, description="When it happened, by the sender's clock (RFC 3339).")
+    sent_at: Time | None = Field(None, description="When it was sent, by the same clock; corrects a wrong one.")
+    customer_id: Id = Field("", description="The shop's id of a signed-in customer.")
+    anonymous_id: Id = Field("", description="The shop's id of a visitor who is not signed in (a first-party cookie).")
+    email: Long = Field("", description="The shopper's e-mail address.", examples=["shopper@example.com"])
+    phone: Long = Field("", description="With its country, or in the store's country.", examples=["+34600000000"])
+    locale: Text = Field("", description="BCP 47, such as es-ES.")
+    country: Text = Field("", description="ISO 3166 alpha-2.")
+    time_zone: Text = Field("", description="The person's IANA zone, such as Europe/Madrid.")
+
+
+class Line(Payload):
+    """One line of a cart or an order."""
+
+    product_id: Needed
+    variant_id: Id = ""
+    line_id: Id = Field("", description="Parts two lines of one product; product and variant where absent.")
+    name: Text = ""
+    quantity: Annotated[int, BeforeValidator(_pieces), Field(ge=0, le=LARGEST_QUANTITY)] | None = Field(
+        None, description="Pieces, 1 where absent. item_removed without it takes the whole line out."
+    )
+    unit_price: Amount | None = Field(None, description="Price of one piece as displayed, in major units.")
+    discount: Amount | None = Field(None, description="Discount on the whole line, in major units.")
+    url: Long = ""
+    image_url: Long = ""
+    category: Text = ""
+    brand: Text = ""
+
+
+class CartEvent(Event):
+    """What a shopper did with a cart."""
+
+    event: Literal[
+        "product_viewed",
+        "cart_updated",
+        "item_added",
+        "item_removed",
+        "item_set",
+        "cart_emptied",
+        "checkout_step",
+        "contact_captured",
+    ] = Field(
+        description="cart_updated carries the whole cart; item_added, item_removed and item_set only the lines concerned "
+        "(quantities added, taken out, or now in the cart)."
+    )
+    cart_id: Id = Field("", description="Where absent, the event counts for the shopper's open cart.")
+    session_id: Id = ""
+    device: Text = Field("", description="desktop, mobile, tablet, app, …")
+    user_agent: Long = Field("", description="The shopper's, when a server sends on their behalf.")
+    lines: Annotated[tuple[Line, ...], Field(max_length=MOST_LINES)] | None = None
+    discount: Amount | None = Field(None, description="Discount on the whole cart (cart_updated).")
+    currency: Currency = ""
+    cart_url: Long = Field("", description="Where the shopper finds this cart again; on the shop's own host.")
+    step: Id = Field("", description="started, contact, shipping, payment, … (checkout_step).")
+    product_id: Id = Field("", description="The product viewed (product_viewed).")
+
+
+class Order(Event):
+    """An order that was placed, or what became of it."""
+
+    event: Literal["order_placed", "order_paid", "order_refunded", "order_cancelled"] = "order_placed"
+    order_id: Needed
+    cart_id: Id = Field("", description="The cart that became the order; where absent, the shopper's open cart.")
+    currency: Currency = ""
+    total: Amount | None = Field(None, description="What was paid, with tax and shipping.")
+    discount: Amount | None = None
+    shipping: Amount | None = None
+    tax: Amount | None = None
+    lines: Annotated[tuple[Line, ...], Field(max_length=MOST_LINES)] = ()
+    coupons: Annotated[tuple[Text, ...], Field(max_length=50)] = ()
+    refunded: Amount | None = Field(None, description="What this refund gave back (order_refunded).")
+    reason: Text = ""
+
+
+class Consent(Payload):
+    """A word on a channel."""
+
+    channel: Literal["email", "sms", "push", "whatsapp"]
+    state: Literal["granted", "revoked"]
+    by: Literal["person", "shop", "sync"] | None = Field(
+        None, description="Whose word it is. A write key speaks for the person only; a secret key's default is shop."
+    )
+    address: Long = Field("", description="The customer's e-mail or phone where absent; for push the device's token.")
+    evidence: Annotated[str, StringConstraints(max_length=2000), AfterValidator(_no_nul)] = Field(
+        "", description="What shows a grant: the form and the words shown. Undoing a person's own no needs it."
+    )
+    occurred_at: Time | None = None
+
+
+class Customer(Event):
+    """What is known of a customer: traits, identities, consent. What is absent did not change."""
+
+    first_name: Text = ""
+    last_name: Text = ""
+    properties: Annotated[dict[TraitName, TraitValue], Field(max_length=50)] = Field(
+        default_factory=dict, description="Other traits."
+    )
+    removed: Annotated[tuple[TraitName, ...], Field(max_length=50)] = Field(
+        (), description="Traits taken away, by name."
+    )
+    consent: Annotated[tuple[Consent, ...], Field(max_length=20)] = ()

@@ -1,0 +1,48 @@
+"""Who a shopper is: the identities that an event names, hashed; the key that records stand under."""
+
+from dataclasses import dataclass
+
+from trolleybus.contracts.identity import IdentityHasher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """The normalised identities of a shopper; "" where not given. Phone in E.164."""
+
+    store_id: str
+    customer_id: str = ""
+    anonymous_id: str = ""
+    email: str = ""
+    phone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One identity of a person: its kind, its hash, and the customer key it alone would give."""
+
+    kind: str
+    hash: str
+    key: str
+
+
+def identities_of(person: Person, hasher: IdentityHasher) -> tuple[Identity, ...]:
+    """The identities that are known, the strongest first. Addresses stand as hashes in keys, ids of the shop as they are."""
+    named = (
+        ("customer", person.customer_id),
+        ("anonymous", person.anonymous_id),
+        ("email", person.email),
+        ("phone", person.phone),
+    )
+    found = []
+    for kind, value in named:
+        if value:
+            hashed = hasher.hash(person.store_id, kind, value)
+            found.append(Identity(kind, hashed, value if kind in {"customer", "anonymous"} else hashed))
+    return tuple(found)
+
+
+def shopper_key(identities: tuple[Identity, ...], cart_id: str) -> str:
+    """The key of a shopper: of the strongest identity, else the cart's; "" where there is nothing."""
+    if identities:
+        return identities[0].key
+    return f"cart:{cart_id}" if cart_id else ""

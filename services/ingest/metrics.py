@@ -1,0 +1,40 @@
+"""What the gateway measures."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class IngestMetrics:
+    """Labels are bounded: sources, kinds and topics are closed lists; no store, no key, no person."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.events = Counter(
+            "trolleybus_ingest_events_total",
+            "Events by what became of them (accepted, refused, unacknowledged)",
+            ["source", "kind", "outcome"],
+            registry=registry,
+        )
+        self.records = Counter(
+            "trolleybus_ingest_records_total", "Records acknowledged by Kafka", ["topic"], registry=registry
+        )
+        self.marked = Counter("trolleybus_ingest_marked_total", "Events marked", ["mark"], registry=registry)
+        self.turned_away = Counter(
+            "trolleybus_ingest_turned_away_total",
+            "Requests turned away before Kafka (overloaded, slow_broker, rate_limit)",
+            ["reason"],
+            registry=registry,
+        )
+        self.ack_seconds = Histogram(
+            "trolleybus_ingest_ack_seconds",
+            "From handing a request's records to Kafka to the last acknowledgement",
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+            registry=registry,
+        )
+        self.in_flight = Gauge(
+            "trolleybus_ingest_records_in_flight", "Records that wait for Kafka's acknowledgement", registry=registry
+        )
+        self.valkey_failures = Counter(
+            "trolleybus_ingest_valkey_failures_total",
+            "Times that Valkey did not answer and the gateway went on without it",
+            ["purpose"],
+            registry=registry,
+        )

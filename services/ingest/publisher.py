@@ -1,0 +1,99 @@
+"""Hands records to Kafka: orders before the cart activity they end, all acknowledged or none confirmed, never too many."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from services.ingest.domain.translation import Canonical
+from services.ingest.metrics import IngestMetrics
+from trolleybus.contracts.cart import CartActivity
+from trolleybus.envelope import Envelopes, Outgoing
+from trolleybus.producer import KafkaUnavailable
+
+LARGEST_RECORD = 950_000
+"""Bytes of one record's value; Kafka's own bound for a batch is 1,048,588."""
+
+
+class Sender(Protocol):
+    """The part of trolleybus.producer.RecordProducer that is used here."""
+
+    async def send_outgoing(self, outgoing: Sequence[Outgoing]) -> None: ...
+
+
+class TooLarge(Exception):
+    """A record is larger than Kafka takes."""
+
+
+class Overloaded(Exception):
+    """Kafka is behind; the text says how. Nothing was sent."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class Publisher:
+    """Turns requests away early when the broker slows, so that memory stays bounded and callers learn it at once."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        envelopes: Envelopes,
+        metrics: IngestMetrics,
+        *,
+        max_in_flight: int,
+        slow_after_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sender = sender
+        self._envelopes = envelopes
+        self._metrics = metrics
+        self._max_in_flight = max_in_flight
+        self._slow_after_s = slow_after_s
+        self._clock = clock
+        self._in_flight = 0
+        self._waiting: dict[object, float] = {}  # Since when each request waits, the oldest first.
+
+    def seal(self, records: Sequence[Canonical]) -> list[Outgoing]:
+        """The records as bytes; raises TooLarge."""
+        sealed = [self._envelopes.wrap(record) for record in records]
+        for one in sealed:
+            if one.value is not None and len(one.value) > LARGEST_RECORD:
+                raise TooLarge(f"the event makes a record of {len(one.value)} bytes; at most {LARGEST_RECORD} fit")
+        return sealed
+
+    def check(self) -> None:
+        """Raises Overloaded while Kafka is behind. Cheap: asked before a request is read."""
+        if self._in_flight >= self._max_in_flight:
+            self._metrics.turned_away.labels("overloaded").inc()
+            raise Overloaded("overloaded", f"{self._in_flight} records wait for Kafka")
+        oldest = next(iter(self._waiting.values()), None)
+        if oldest is not None and self._clock() - oldest > self._slow_after_s:
+            self._metrics.turned_away.labels("slow_broker").inc()
+            raise Overloaded("slow_broker", f"Kafka has not acknowledged for {self._slow_after_s:g} s")
+
+    async def publish(self, records: Sequence[Canonical], sealed: Sequence[Outgoing]) -> None:
+        """Returns when all in-sync replicas have all of them; raises KafkaUnavailable or Overloaded."""
+        self.check()
+        last = [one for record, one in zip(records, sealed, strict=True) if isinstance(record, CartActivity)]
+        first = [one for record, one in zip(records, sealed, strict=True) if not isinstance(record, CartActivity)]
+        request = object()
+        self._waiting[request] = began = self._clock()
+        self._count(len(sealed))
+        try:
+            for phase in (first, last):
+                if phase:
+                    await self._sender.send_outgoing(phase)
+        finally:
+            del self._waiting[request]
+            self._count(-len(sealed))
+        self._metrics.ack_seconds.observe(self._clock() - began)
+        for one in sealed:
+            self._metrics.records.labels(one.topic).inc()
+
+    def _count(self, change: int) -> None:
+        self._in_flight += change
+        self._metrics.in_flight.set(self._in_flight)
+
+
+__all__ = ["KafkaUnavailable", "Overloaded", "Publisher", "Sender", "TooLarge"]

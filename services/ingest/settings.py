@@ -1,0 +1,23 @@
+"""Settings of the gateway, beside those of every service."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from trolleybus.settings import ServiceSettings
+
+
+class IngestSettings(ServiceSettings):
+    """What bounds the gateway: sizes, rates, and how long it waits for Kafka."""
+
+    service: ClassVar[str] = "ingest"
+
+    port: int = Field(8101, ge=0, le=65535)
+
+    max_events_per_request: int = Field(500, ge=1)
+    rate_limit_per_second: int = Field(10_000, ge=1, description="Events a store may send, a second and endpoint")
+    rate_limit_burst: int = Field(20_000, ge=1, description="Events at once after a pause; at least a full request")
+    max_records_in_flight: int = Field(20_000, ge=1, description="Records that wait for Kafka; more are answered 503")
+    ack_timeout_seconds: float = Field(5.0, gt=0, description="After this without an acknowledgement: 503")
+    slow_ack_seconds: float = Field(2.0, gt=0, description="While one waits longer than this, others get 503 at once")
+    valkey_timeout_seconds: float = Field(0.1, gt=0, description="Valkey is a convenience: nothing waits longer for it")

@@ -1,0 +1,55 @@
+"""Valkey as a convenience: what it cannot answer in time is done without, counted, and not asked again for a moment."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from services.ingest.metrics import IngestMetrics
+from trolleybus.readiness import PartStatus
+from trolleybus.telemetry import get_logger
+
+PAUSE_S = 1.0
+
+T = TypeVar("T")
+logger = get_logger(__name__)
+
+
+class Valkey:
+    """A client that never raises: `ask` gives None where Valkey is away."""
+
+    def __init__(self, url: str, timeout_s: float, metrics: IngestMetrics) -> None:
+        self._client: Redis = Redis.from_url(
+            url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            decode_responses=True,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._metrics = metrics
+        self._silent_until = 0.0
+
+    async def ask(self, purpose: str, question: Callable[[Redis], Awaitable[T]]) -> T | None:
+        """The answer; None where there is none in time."""
+        if time.monotonic() < self._silent_until:
+            self._metrics.valkey_failures.labels(purpose).inc()
+            return None
+        try:
+            return await question(self._client)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._metrics.valkey_failures.labels(purpose).inc()
+            self._silent_until = time.monotonic() + PAUSE_S
+            logger.warning("valkey is away; going on without it", purpose=purpose, error=type(error).__name__)
+            return None
+
+    def status(self) -> PartStatus:
+        """Always ok: the gateway works without it, and says so."""
+        away = time.monotonic() < self._silent_until
+        return PartStatus(ok=True, detail="away: no rate limit, no shared carts of shoppers" if away else "")
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
