@@ -7,8 +7,9 @@ from typing import Protocol
 from services.ingest.domain.translation import Canonical
 from services.ingest.metrics import IngestMetrics
 from trolleybus.contracts.cart import CartActivity
-from trolleybus.envelope import Envelopes, Outgoing
+from trolleybus.envelope import Outgoing
 from trolleybus.producer import KafkaUnavailable
+from trolleybus.readiness import PartStatus
 
 LARGEST_RECORD = 950_000
 """Bytes of one record's value; Kafka's own bound for a batch is 1,048,588."""
@@ -27,10 +28,6 @@ class TooLarge(Exception):
 class Overloaded(Exception):
     """Kafka is behind; the text says how. Nothing was sent."""
 
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-
 
 class Publisher:
     """Turns requests away early when the broker slows, so that memory stays bounded and callers learn it at once."""
@@ -38,7 +35,7 @@ class Publisher:
     def __init__(
         self,
         sender: Sender,
-        envelopes: Envelopes,
+        wrap: Callable[[Canonical], Outgoing],
         metrics: IngestMetrics,
         *,
         max_in_flight: int,
@@ -46,7 +43,7 @@ class Publisher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sender = sender
-        self._envelopes = envelopes
+        self._wrap = wrap
         self._metrics = metrics
         self._max_in_flight = max_in_flight
         self._slow_after_s = slow_after_s
@@ -56,7 +53,7 @@ class Publisher:
 
     def seal(self, records: Sequence[Canonical]) -> list[Outgoing]:
         """The records as bytes; raises TooLarge."""
-        sealed = [self._envelopes.wrap(record) for record in records]
+        sealed = [self._wrap(record) for record in records]
         for one in sealed:
             if one.value is not None and len(one.value) > LARGEST_RECORD:
                 raise TooLarge(f"the event makes a record of {len(one.value)} bytes; at most {LARGEST_RECORD} fit")
@@ -66,11 +63,14 @@ class Publisher:
         """Raises Overloaded while Kafka is behind. Cheap: asked before a request is read."""
         if self._in_flight >= self._max_in_flight:
             self._metrics.turned_away.labels("overloaded").inc()
-            raise Overloaded("overloaded", f"{self._in_flight} records wait for Kafka")
-        oldest = next(iter(self._waiting.values()), None)
-        if oldest is not None and self._clock() - oldest > self._slow_after_s:
+            raise Overloaded(f"{self._in_flight} records wait for Kafka")
+        if self._is_slow():
             self._metrics.turned_away.labels("slow_broker").inc()
-            raise Overloaded("slow_broker", f"Kafka has not acknowledged for {self._slow_after_s:g} s")
+            raise Overloaded(f"Kafka has not acknowledged for {self._slow_after_s:g} s")
+
+    def status(self) -> PartStatus:
+        """Not ready while Kafka keeps requests waiting."""
+        return PartStatus(ok=not self._is_slow(), detail=f"{self._in_flight} records wait for acknowledgement")
 
     async def publish(self, records: Sequence[Canonical], sealed: Sequence[Outgoing]) -> None:
         """Returns when all in-sync replicas have all of them; raises KafkaUnavailable or Overloaded."""
@@ -90,6 +90,10 @@ class Publisher:
         self._metrics.ack_seconds.observe(self._clock() - began)
         for one in sealed:
             self._metrics.records.labels(one.topic).inc()
+
+    def _is_slow(self) -> bool:
+        oldest = next(iter(self._waiting.values()), None)
+        return oldest is not None and self._clock() - oldest > self._slow_after_s
 
     def _count(self, change: int) -> None:
         self._in_flight += change

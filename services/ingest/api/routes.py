@@ -135,7 +135,7 @@ def _body(model: type[Payload], list_name: str, shown: dict[str, Any]) -> dict[s
         },
     }
     content = {
-        "schema": {"anyOf": [one, many]},
+        "schema": {"anyOf": [one, many], "examples": list(shown.values())},
         "examples": {name: {"value": value} for name, value in shown.items()},
     }
     return {

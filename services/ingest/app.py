@@ -1,0 +1,107 @@
+"""The gateway's composition: the only place that builds connections."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from trolleybus.store_directory import StoreDirectory
+
+from services.ingest.api.cors import Cors
+from services.ingest.api.intake import Intake
+from services.ingest.api.routes import describe, native_router
+from services.ingest.gateway import Gateway
+from services.ingest.limiter import RateLimiter
+from services.ingest.metrics import IngestMetrics
+from services.ingest.open_carts import OpenCarts
+from services.ingest.publisher import Publisher
+from services.ingest.settings import IngestSettings
+from services.ingest.valkey import Valkey
+from trolleybus.codec import Codec
+from trolleybus.contracts.cart import CartActivity
+from trolleybus.contracts.consent import ConsentChanged
+from trolleybus.contracts.customers import CustomerUpdated, IdentitiesLinked
+from trolleybus.contracts.identity import IdentityHasher, installation_secrets
+from trolleybus.contracts.orders import OrderChanged, OrderPlaced
+from trolleybus.envelope import Envelopes
+from trolleybus.http import Readiness, create_app
+from trolleybus.producer import RecordProducer
+from trolleybus.registry import Registry
+from trolleybus.runtime import background
+from trolleybus.topics import Topics
+
+WRITTEN = (CartActivity, OrderPlaced, OrderChanged, CustomerUpdated, IdentitiesLinked, ConsentChanged)
+
+
+def build(settings: IngestSettings) -> FastAPI:
+    """The service, ready to be run; connections open when it starts."""
+    prometheus = CollectorRegistry()
+    metrics = IngestMetrics(prometheus)
+    readiness = Readiness()
+    topics = Topics.load(settings.topic_prefix)
+    registry = Registry(settings.schema_registry_url)
+    codec = Codec(registry, topics)
+    envelopes = Envelopes(settings.service, topics, codec)
+    bootstrap = settings.kafka_bootstrap_servers
+    producer = RecordProducer(bootstrap, envelopes, timeout_ms=round(settings.ack_timeout_seconds * 1000))
+    directory = StoreDirectory(topics["stores"], bootstrap, codec)
+    valkey = Valkey(settings.redis_url, settings.valkey_timeout_seconds, metrics)
+    publisher = Publisher(
+        producer,
+        envelopes.wrap,
+        metrics,
+        max_in_flight=settings.max_records_in_flight,
+        slow_after_s=settings.slow_ack_seconds,
+    )
+    intake = Intake(
+        directory=directory,
+        hasher=IdentityHasher(installation_secrets(settings.installation_secret.get_secret_value())),
+        limiter=RateLimiter(valkey, per_second=settings.rate_limit_per_second, burst=settings.rate_limit_burst),
+        publisher=publisher,
+        gateway=Gateway(publisher, OpenCarts(valkey), metrics),
+        metrics=metrics,
+        max_events=settings.max_events_per_request,
+        now=lambda: time.time_ns() // 1_000_000,
+    )
+    readiness.add("stores", directory.status)
+    readiness.add("kafka", publisher.status)
+    readiness.add("valkey", valkey.status)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(registry)
+            await stack.enter_async_context(aclosing(valkey))
+            await codec.prepare(*WRITTEN)
+            await stack.enter_async_context(producer)
+            await stack.enter_async_context(background(readiness, stores=directory.run()))
+            await directory.wait_ready()
+            yield
+
+    app = create_app(
+        title="Trolleybus ingest",
+        description="Takes what a storefront sends; answers 202 when Kafka has it.",
+        settings=settings,
+        readiness=readiness,
+        registry=prometheus,
+        lifespan=lifespan,
+        routers=[native_router(intake)],
+        front=lambda inner: Cors(inner, directory),
+    )
+    _describe(app)
+    return app
+
+
+def _describe(app: FastAPI) -> None:
+    """The document with the bodies' schemas, made once."""
+    plain = app.openapi
+    made: dict[str, Any] = {}
+
+    def openapi() -> dict[str, Any]:
+        if not made:
+            made.update(describe(plain()))
+        return made
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the framework's own way to extend the document
