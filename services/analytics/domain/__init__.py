@@ -1,0 +1,1 @@
+"""Pure: what records add to the facts, and what the figures mean."""

@@ -1,0 +1,1 @@
+"""SQL: the facts as they are written, read and rebuilt."""
