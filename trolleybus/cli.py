@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
+from dotenv import dotenv_values
 from typer.core import TyperGroup
 
 from trolleybus import __version__
@@ -32,6 +33,12 @@ def dev_dir() -> Path:
 def load_settings(settings_class: type[SettingsT]) -> SettingsT:
     """From the environment; what it does not name comes from the local stack's env file, where there is one."""
     return settings_class.load(dev_dir() / "env")
+
+
+def environment() -> dict[str, str]:
+    """The same for a command that needs a name or two rather than a service's settings."""
+    local = {name: value for name, value in dotenv_values(dev_dir() / "env").items() if value is not None}
+    return local | dict(os.environ)
 
 
 class _Commands(TyperGroup):
