@@ -1,0 +1,1 @@
+"""Shoppers with habits: a storefront's traffic with a known truth."""
