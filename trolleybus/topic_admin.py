@@ -64,7 +64,11 @@ async def _create(admin: AIOKafkaAdminClient, topics: Sequence[Topic], replicati
     if not topics:
         return
     answer = await admin.create_topics(
-        [NewTopic(topic.full_name, topic.partitions, replication, topic_configs=topic.config()) for topic in topics],
+        [
+            # The client takes the brokers' default factor only together with an (empty) assignment.
+            NewTopic(topic.full_name, topic.partitions, replication, {} if replication == -1 else None, topic.config())
+            for topic in topics
+        ],
         timeout_ms=60_000,
     )
     for name, code, *detail in answer.topic_errors:

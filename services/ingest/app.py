@@ -7,7 +7,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
-from trolleybus.store_directory import StoreDirectory
 
 from services.ingest.api.cors import Cors
 from services.ingest.api.intake import Intake
@@ -30,6 +29,7 @@ from trolleybus.http import Readiness, create_app
 from trolleybus.producer import RecordProducer
 from trolleybus.registry import Registry
 from trolleybus.runtime import background
+from trolleybus.store_directory import StoreDirectory
 from trolleybus.topics import Topics
 
 WRITTEN = (CartActivity, OrderPlaced, OrderChanged, CustomerUpdated, IdentitiesLinked, ConsentChanged)

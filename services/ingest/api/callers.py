@@ -2,13 +2,13 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
 from starlette.requests import Request
 
-from services.ingest.domain.access import is_expired, is_listed, scopes_of
+from services.ingest.domain.access import is_listed, scopes_of
 from trolleybus.contracts.stores import StoreConfig, StoreKey
 from trolleybus.http import Problem
 
@@ -16,9 +16,9 @@ from trolleybus.http import Problem
 class Directory(Protocol):
     """The part of trolleybus.store_directory.StoreDirectory that is used here."""
 
-    def by_key(self, key: str) -> tuple[StoreConfig, StoreKey] | None: ...
+    def by_key(self, key: str, now: int | None = None) -> tuple[StoreConfig, StoreKey] | None: ...
 
-    def all(self) -> Sequence[StoreConfig]: ...
+    def all(self) -> Collection[StoreConfig]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Caller:
 
 def caller_of(request: Request, directory: Directory, scope: str, now: int) -> Caller:
     """The caller; raises 401 for a key that nobody has, 403 for one that may not do this, or not from there."""
-    found = directory.by_key(_key_in(request))
-    if found is None or is_expired(found[1], now) or not found[0].active:
+    found = directory.by_key(_key_in(request), now)
+    if found is None:
         raise _unknown()
     store, key = found
     if scope not in scopes_of(key):

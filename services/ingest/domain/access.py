@@ -21,10 +21,6 @@ def scopes_of(key: StoreKey) -> frozenset[str]:
     return of_kind & frozenset(key.scopes) if key.scopes else of_kind
 
 
-def is_expired(key: StoreKey, now: int) -> bool:
-    return key.expires_at != 0 and key.expires_at <= now
-
-
 def normalise_origin(origin: str) -> str:
     """An origin as browsers write it: lower case, no path, no default port; "" for what is none (null included)."""
     try:

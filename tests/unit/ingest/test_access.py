@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.ingest.domain.access import is_expired, is_listed, normalise_origin, scopes_of
+from services.ingest.domain.access import is_listed, normalise_origin, scopes_of
 from trolleybus.contracts.stores import StoreKey
 
 
@@ -18,12 +18,6 @@ from trolleybus.contracts.stores import StoreKey
 )
 def test_a_key_may_what_its_kind_may_narrowed_by_its_scopes(kind: str, scopes: tuple[str, ...], may: set[str]) -> None:
     assert scopes_of(StoreKey(kind=kind, scopes=scopes)) == may
-
-
-def test_a_key_expires_at_its_time() -> None:
-    assert not is_expired(StoreKey(expires_at=0), 10)
-    assert not is_expired(StoreKey(expires_at=11), 10)
-    assert is_expired(StoreKey(expires_at=10), 10)
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,8 @@ def test_an_events_identities_are_hashed_and_linked_under_the_key_of_each() -> N
     assert {one.customer_id for one in links} == {"u1", "a1", expected[2], expected[3]}
     last = records[-1]
     assert isinstance(last, CartActivity)
-    assert all(one.identities == expected for one in (*links, updated, last))
+    assert [one.identities for one in links] == [expected] * 4
+    assert updated.identities == last.identities == expected
 
 
 @pytest.mark.parametrize(
