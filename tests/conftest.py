@@ -1,5 +1,17 @@
 """Fixtures for all tests."""
 
+from tests.fixtures_library import codec, database, empty_database, envelopes, pool, producer, registry, topics
 from tests.stack_fixtures import env, stack
 
-__all__ = ["env", "stack"]
+__all__ = [
+    "codec",
+    "database",
+    "empty_database",
+    "env",
+    "envelopes",
+    "pool",
+    "producer",
+    "registry",
+    "stack",
+    "topics",
+]
