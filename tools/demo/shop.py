@@ -1,0 +1,83 @@
+"""The demo's store over the product's own HTTP APIs: made, watched, signed in to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from tools.simulator.player import Storefront
+from tools.stack.errors import StackError
+
+LEVELS_S = [15, 45, 120]
+SHOP_URL = "https://shop.example"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the dashboard shows of the store."""
+
+    carts: int = 0
+    abandoned: int = 0
+    delivered: int = 0
+    recovered: int = 0
+
+
+class Shop:
+    """One store of the installation, with an operator's rights."""
+
+    def __init__(self, env: dict[str, str], client: httpx2.AsyncClient) -> None:
+        self._env = env
+        self._client = client
+        self._headers = {"Authorization": f"Bearer {env['OPERATOR_TOKEN']}"}
+        self.store_id = ""
+
+    async def open(self, name: str, currency: str) -> Storefront:
+        """Create the store and its campaign; levels are seconds, the rest is the product as it is."""
+        made = await self._post(
+            "CAMPAIGNS_URL",
+            "/api/v1/stores",
+            {
+                "name": name,
+                "currency": currency,
+                "time_zone": "Europe/Madrid",
+                "levels": LEVELS_S,
+                "shop_url": SHOP_URL,
+                "restore_url": f"{SHOP_URL}/cart/{{cart_id}}",
+                "postal_address": "1 Example Street, 28001 Madrid",
+                "sender": {"address": "hello@shop.example", "name": name},
+            },
+        )
+        self.store_id = made["store_id"]
+        return Storefront(
+            ingest_url=self._env["INGEST_URL"], write_key=made["write_key"], secret_key=made["secret_key"]
+        )
+
+    async def sign_in_link(self) -> str:
+        """A link that signs a browser in, once."""
+        answer = await self._post("CAMPAIGNS_URL", "/api/v1/sign-in-links", {})
+        return str(answer["url"])
+
+    async def figures(self) -> Figures:
+        """The dashboard's figures now."""
+        answer = await self._client.get(
+            f"{self._env['ANALYTICS_URL']}/api/v1/analytics/dashboard",
+            params={"store_id": self.store_id},
+            headers=self._headers,
+        )
+        answer.raise_for_status()
+        shown = answer.json()
+        return Figures(
+            carts=shown["carts"]["opened"],
+            abandoned=shown["carts"]["abandoned"],
+            delivered=shown["messages"]["delivered"],
+            recovered=shown["recovered"]["carts"],
+        )
+
+    async def _post(self, service: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer = await self._client.post(self._env[service] + path, json=body, headers=self._headers)
+        if answer.status_code >= 400:
+            raise StackError(f"{service} refused {path}: {answer.status_code} {answer.text[:500]}")
+        result: dict[str, Any] = answer.json()
+        return result
