@@ -47,7 +47,7 @@ def _redacted(value: Any, depth: int) -> Any:  # noqa: PLR0911 - one return a ki
     if depth >= _MAX_DEPTH:
         return "[too deep]"
     if isinstance(value, Mapping):
-        return {_redacted(key, depth + 1): _field(str(key), item, depth + 1) for key, item in value.items()}
+        return {redact_text(str(key)): _field(str(key), item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_redacted(item, depth + 1) for item in value]
     if isinstance(value, bytes | bytearray):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SECRET_MIN_LENGTH = 32
@@ -97,3 +100,74 @@ def _explain(cls: type[ServiceSettings], error: ValidationError) -> str:
         sentences.append(f"{variable} {wrong}{remedy}")
     listed = "\n".join(f"  {sentence}" for sentence in dict.fromkeys(sentences))
     return f"settings of {cls.service} (deploy/reference.env explains each):\n{listed}"
+
+
+# --- deploy/reference.env ---------------------------------------------------------------------------------------------
+
+SHARED_SECTION = "every service"
+_SECTION = re.compile(r"## (.+)")
+_ENTRY = re.compile(r"#([A-Z][A-Z0-9_]*)=(.*)")
+
+
+def reference_problems(text: str, classes: Iterable[type[ServiceSettings]]) -> list[str]:
+    """What keeps the commented reference from being the truth about these classes; each problem says what to write.
+
+    The reference has a section for what all services share and one for each service: "## ingest", then for each
+    setting at least one line "# meaning, unit" and a line "#NAME=default".
+    """
+    expected = {SHARED_SECTION: _defaults(ServiceSettings, ServiceSettings.model_fields.keys() - {"port"})}
+    for cls in classes:
+        expected[cls.service] = _defaults(cls, {name for name in cls.model_fields if _is_own(cls, name)})
+    found, problems = _parsed(text)
+    for section, settings in expected.items():
+        listed = found.get(section, {})
+        for name, default in settings.items():
+            if name not in listed:
+                problems.append(f"section {section!r} lacks: #{name}={default}")
+            elif listed[name] != default:
+                problems.append(f"section {section!r} says #{name}={listed[name]}, the code says: #{name}={default}")
+        problems += [f"section {section!r} has {name}, the code has not" for name in listed if name not in settings]
+    return problems
+
+
+def _parsed(text: str) -> tuple[dict[str, dict[str, str]], list[str]]:
+    found: dict[str, dict[str, str]] = {}
+    problems: list[str] = []
+    section, before = "", ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if heading := _SECTION.fullmatch(line):
+            section = heading[1]
+        elif entry := _ENTRY.fullmatch(line):
+            if not before.startswith("# "):
+                problems.append(f"line {number}: {entry[1]} has no comment above it")
+            if entry[1] in found.setdefault(section, {}):
+                problems.append(f"line {number}: {entry[1]} stands twice in section {section!r}")
+            found[section][entry[1]] = entry[2]
+        elif line and not line.startswith("# "):
+            problems.append(f"line {number} is neither a comment nor #NAME=default: {line}")
+        before = line
+    return found, problems
+
+
+def _is_own(cls: type[ServiceSettings], name: str) -> bool:
+    shared = ServiceSettings.model_fields.get(name)
+    return shared is None or shared.get_default() != cls.model_fields[name].get_default()
+
+
+def _defaults(cls: type[ServiceSettings], names: Iterable[str]) -> dict[str, str]:
+    fields = cls.model_fields
+    return {
+        name.upper(): _as_text(fields[name].get_default(call_default_factory=True)) for name in fields if name in names
+    }
+
+
+def _as_text(default: Any) -> str:
+    if default is None or default is PydanticUndefined:
+        return ""
+    if isinstance(default, SecretStr):
+        return default.get_secret_value()
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, list | tuple | set | frozenset):
+        return ",".join(_as_text(part) for part in default)
+    return str(default)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import secrets
@@ -84,7 +85,10 @@ def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> Mapping[s
 
 def _render(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     ordered = {"timestamp": event.pop("timestamp", None), "level": event.pop("level", None), **event}
-    return orjson.dumps(ordered, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    try:
+        return orjson.dumps(ordered).decode()
+    except TypeError:  # lone surrogates, integers beyond 64 bits
+        return json.dumps(ordered)
 
 
 def configure_logging(service: str, level: str = "info", stream: TextIO | None = None) -> None:
