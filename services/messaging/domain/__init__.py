@@ -1,0 +1,1 @@
+"""What the send gate decides: pure, time is an argument."""
