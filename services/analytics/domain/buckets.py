@@ -20,7 +20,7 @@ class TooManyBuckets(ValueError):
     """The period is too long for buckets so small."""
 
 
-def edges(start: int, end: int, bucket: Bucket, zone: ZoneInfo) -> list[int]:
+def edges(start: int, end: int, bucket: Bucket, zone: ZoneInfo, most: int = MOST_BUCKETS) -> list[int]:
     """Edges in ms, the first at `start` and the last at `end`; each between is the begin of a local minute, hour or day.
 
     A day of a clock change has 23 or 25 hours, and hours that occur twice are two buckets.
@@ -28,8 +28,8 @@ def edges(start: int, end: int, bucket: Bucket, zone: ZoneInfo) -> list[int]:
     following = _FOLLOWING[bucket]
     found = [start]
     while found[-1] < end:
-        if len(found) > MOST_BUCKETS:
-            raise TooManyBuckets(f"more than {MOST_BUCKETS} buckets: choose a larger bucket or a shorter period")
+        if len(found) > most:
+            raise TooManyBuckets(f"more than {most} buckets: choose a larger bucket or a shorter period")
         found.append(min(following(found[-1], zone), end))
     return found
 

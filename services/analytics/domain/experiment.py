@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from services.analytics.domain.buckets import DAY_MS
 from services.analytics.domain.intervals import Interval, Sample, difference, mean_difference
 
 WINDOW_MS = 7 * DAY_MS
 """How long after it entered a journey may convert; the same for both arms."""
+
+Verdict = Literal["none", "too_few", "open", "better", "worse"]
 
 FEWEST = 30
 """Journeys in an arm, below which no verdict is spoken."""
@@ -46,8 +49,8 @@ def revenue_gaps(treated: Arm, held_out: Arm) -> dict[str, tuple[float, Interval
     }
 
 
-def verdict(treated: Arm, held_out: Arm) -> str:
-    """`none`, `too_few`, `open`, `better` or `worse`."""
+def verdict(treated: Arm, held_out: Arm) -> Verdict:
+    """`open`: the interval holds zero."""
     found = uplift(treated, held_out)
     if found is None:
         return "none"

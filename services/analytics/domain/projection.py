@@ -78,7 +78,7 @@ def facts_of(record: Record, arrival: int, appended_at: int) -> Iterator[Fact]:
         yield Fact(table, table.row(store_id=_clean(record.store_id), appended_at=appended_at, **told))
 
 
-def _told(record: Record, arrival: int) -> Iterator[tuple[Table, Row]]:  # noqa: PLR0912 - one case a record
+def _told(record: Record, arrival: int) -> Iterator[tuple[Table, Row]]:
     match record:
         case CartActivity():
             yield from _activity(record, arrival)

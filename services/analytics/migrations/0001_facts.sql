@@ -3,6 +3,9 @@
 -- Times are milliseconds since the epoch, UTC. appended_at: when Kafka took the first record that told of the row.
 CREATE SCHEMA facts;
 
+-- Holds nothing. Whoever reads or writes the facts locks it first (share), as does a rebuild that swaps them (alone).
+CREATE TABLE facts_gate ();
+
 CREATE TABLE facts.carts (
     store_id         text    COLLATE "C" NOT NULL,
     cart_id          text    COLLATE "C" NOT NULL,

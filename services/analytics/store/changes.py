@@ -24,6 +24,11 @@ async def tell(conn: Connection, store_ids: Iterable[str]) -> None:
     await conn.execute("SELECT pg_notify(%s, %s)", [_CHANNEL, text if len(text) < _LONGEST else _ALL])
 
 
+async def tell_all(conn: Connection) -> None:
+    """Tell, when the transaction commits, that every store's figures may have moved."""
+    await conn.execute("SELECT pg_notify(%s, %s)", [_CHANNEL, _ALL])
+
+
 class Changes:
     """Counts the changes of each store, and wakes those who wait for one."""
 

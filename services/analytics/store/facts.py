@@ -12,8 +12,6 @@ from trolleybus.db import Connection
 LIVE = "facts"
 """The schema that the service writes and reads. A rebuild fills another one and takes its name."""
 
-_SWAP_LOCK = 0x5442414E  # "TBAN"
-
 _SET = {
     Join.FIRST: "{c} = LEAST(held.{c}, excluded.{c})",
     Join.LAST: "{c} = GREATEST(held.{c}, excluded.{c})",
@@ -69,10 +67,13 @@ def _join_into(schema: str, table: Table, rows: str, source: str = "") -> sql.Co
 
 
 async def share(conn: Connection) -> None:
-    """Keep a rebuild from swapping the tables until the transaction of `conn` ends. Its first statement."""
-    await conn.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_SWAP_LOCK])
+    """Keep a rebuild from swapping the tables until the transaction of `conn` ends. Its first statement.
+
+    A lock on a table, not an advisory one: taking it takes no snapshot, so what is read next is as new as the lock.
+    """
+    await conn.execute("LOCK TABLE facts_gate IN ACCESS SHARE MODE")
 
 
 async def take_alone(conn: Connection) -> None:
     """Wait until nobody reads or writes the facts, and keep all out until the transaction of `conn` ends."""
-    await conn.execute("SELECT pg_advisory_xact_lock(%s)", [_SWAP_LOCK])
+    await conn.execute("LOCK TABLE facts_gate IN ACCESS EXCLUSIVE MODE")

@@ -1,0 +1,1 @@
+"""The read API: figures, stores, carts, and the stream of changes."""
