@@ -1,0 +1,1 @@
+"""Profiles as a fold. Pure."""

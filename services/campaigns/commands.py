@@ -1,0 +1,228 @@
+"""`trolleybus store` and `trolleybus sign-in`: the REST API from a terminal."""
+
+import json
+from typing import Annotated, Any
+
+import httpx2
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.campaigns.stores.domain.durations import text
+from trolleybus.cli import CommandError, environment
+
+store = typer.Typer(no_args_is_help=True, help="Stores, their settings and keys.")
+console = Console(highlight=False)
+
+StoreId = Annotated[str, typer.Argument(metavar="STORE_ID")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Levels = Annotated[str | None, typer.Option(help="Silences at which a cart counts as abandoned: 15m,1h,24h")]
+Origins = Annotated[str | None, typer.Option(help="Browser origins that may use the write key, separated by commas.")]
+Text = Annotated[str | None, typer.Option()]
+RestoreUrl = Annotated[str | None, typer.Option(help="Link that restores a cart; {cart_id} is replaced.")]
+Expiry = Annotated[str | None, typer.Option(help="A cart silent this long is forgotten: 30d")]
+Basis = Annotated[str | None, typer.Option("--consent-basis", help="For e-mail: grant or soft_opt_in.")]
+Quiet = Annotated[
+    str | None, typer.Option("--quiet", help='Quiet hours of the recipient\'s day: 21:00-09:00 ("" none).')
+]
+Cap = Annotated[str | None, typer.Option(help='Marketing messages a person may get: 3/7d ("" no cap).')]
+Sender = Annotated[str | None, typer.Option(help="E-mail address that messages come from.")]
+
+
+@store.command("create")
+def create(
+    name: str,
+    *,
+    currency: Annotated[str, typer.Option(help="ISO 4217, such as EUR.")],
+    time_zone: Annotated[str, typer.Option(help="IANA name, such as Europe/Madrid.")],
+    levels: Levels = "15m,1h,24h",
+    language: Text = None,
+    country: Text = None,
+    expiry: Expiry = None,
+    origins: Origins = None,
+    shop_url: Text = None,
+    restore_url: RestoreUrl = None,
+    postal_address: Text = None,
+    sender: Sender = None,
+    consent_basis: Basis = None,
+    quiet: Quiet = None,
+    cap: Cap = None,
+    campaign: Annotated[bool, typer.Option(help="Make an active campaign of three e-mails.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Create a store and print its id and keys. The keys are shown this once."""
+    body = _settings(
+        currency=currency,
+        time_zone=time_zone,
+        levels=levels,
+        language=language,
+        country=country,
+        expiry=expiry,
+        origins=origins,
+        shop_url=shop_url,
+        restore_url=restore_url,
+        postal_address=postal_address,
+        sender=sender,
+        consent_basis=consent_basis,
+        quiet=quiet,
+        cap=cap,
+    )
+    made = _call("POST", "/api/v1/stores", {"name": name, "campaign": campaign, **body})
+    if as_json:
+        typer.echo(json.dumps(made))
+        return
+    console.print(f"Store       {made['store_id']}")
+    console.print(f"Write key   {made['write_key']}   for the storefront")
+    console.print(f"Secret key  {made['secret_key']}   for servers; keep it secret")
+    console.print("The keys are shown this once: only their hashes are kept.")
+    if made["campaign_id"]:
+        console.print(
+            f"Campaign    {made['campaign_id']} is active: three e-mails to each abandoned cart"
+            " (without it: --no-campaign)"
+        )
+    else:
+        console.print("No campaign: carts are detected and measured, and nobody is written to.")
+
+
+@store.command("list")
+def list_stores(as_json: Json = False) -> None:
+    """All stores."""
+    found = _call("GET", "/api/v1/stores")
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    table = Table("id", "name", "currency", "time zone", "levels", "version", "active")
+    for one in found["items"]:
+        levels = ",".join(text(level) for level in one["levels"])
+        table.add_row(
+            one["store_id"], one["name"], one["currency"], one["time_zone"], levels, str(one["version"]),
+            "yes" if one["active"] else "no",
+        )  # fmt: skip
+    console.print(table)
+
+
+@store.command()
+def show(store_id: StoreId, as_json: Json = False) -> None:
+    """One store's settings and keys (their ids: the keys themselves are not kept)."""
+    _print(_call("GET", f"/api/v1/stores/{store_id}"), as_json)
+
+
+@store.command()
+def update(
+    store_id: StoreId,
+    *,
+    name: Text = None,
+    currency: Text = None,
+    time_zone: Text = None,
+    levels: Levels = None,
+    language: Text = None,
+    country: Text = None,
+    expiry: Expiry = None,
+    origins: Origins = None,
+    shop_url: Text = None,
+    restore_url: RestoreUrl = None,
+    postal_address: Text = None,
+    sender: Sender = None,
+    consent_basis: Basis = None,
+    quiet: Quiet = None,
+    cap: Cap = None,
+    active: Annotated[bool | None, typer.Option("--active/--inactive")] = None,
+    as_json: Json = False,
+) -> None:
+    """Change what is named; each change is a new version. New levels hold from a cart's next activity."""
+    body = _settings(
+        name=name,
+        currency=currency,
+        time_zone=time_zone,
+        levels=levels,
+        language=language,
+        country=country,
+        expiry=expiry,
+        origins=origins,
+        shop_url=shop_url,
+        restore_url=restore_url,
+        postal_address=postal_address,
+        sender=sender,
+        consent_basis=consent_basis,
+        quiet=quiet,
+        cap=cap,
+        active=active,
+    )
+    _print(_call("PATCH", f"/api/v1/stores/{store_id}", body), as_json)
+
+
+@store.command()
+def rotate_key(
+    store_id: StoreId,
+    kind: Annotated[str, typer.Option(help="write or secret")],
+    grace: Annotated[str, typer.Option(help="How long the old keys of this kind go on working.")] = "0s",
+    as_json: Json = False,
+) -> None:
+    """Make a new key and end the others of its kind. It is shown this once."""
+    made = _call("POST", f"/api/v1/stores/{store_id}/keys", {"kind": kind, "grace": grace})
+    typer.echo(json.dumps(made) if as_json else f"{made['kind']} key {made['key_id']}: {made['key']}")
+
+
+@store.command()
+def revoke_key(store_id: StoreId, key_id: str) -> None:
+    """End one key at once."""
+    _call("DELETE", f"/api/v1/stores/{store_id}/keys/{key_id}")
+    typer.echo(f"{key_id} is revoked")
+
+
+def sign_in(
+    next_page: Annotated[str, typer.Option("--next", help="A page of one of the services; else the dashboard.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Print a link that signs a browser in, once."""
+    made = _call("POST", "/api/v1/sign-in-links", {"next": next_page})
+    typer.echo(json.dumps(made) if as_json else made["url"])
+
+
+def _settings(**given: Any) -> dict[str, Any]:
+    """The API's names for what the command line gave."""
+    body = {name: value for name, value in given.items() if value is not None}
+    for name in ("levels", "origins"):
+        if name in body:
+            body[name] = [part.strip() for part in body[name].split(",") if part.strip()]
+    for ours, theirs in (("consent_basis", "email_consent_basis"), ("quiet", "quiet_hours")):
+        if ours in body:
+            body[theirs] = body.pop(ours)
+    if "sender" in body:
+        body["senders"] = [{"channel": "email", "address": body.pop("sender")}]
+    return body
+
+
+def _call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    values = environment()
+    try:
+        url, token = values["CAMPAIGNS_URL"], values["OPERATOR_TOKEN"]
+    except KeyError as missing:
+        raise CommandError(
+            f"{missing.args[0]} is not set: start the local stack (`trolleybus stack up`) or set it"
+        ) from None
+    try:
+        answer = httpx2.request(
+            method, f"{url}{path}", json=body, headers={"Authorization": f"Bearer {token}"}, timeout=30
+        )
+    except httpx2.TransportError as error:
+        raise CommandError(f"campaigns at {url} does not answer ({error}): is it running (`trolleybus up`)?") from None
+    if answer.is_success:
+        return answer.json() if answer.content else None
+    raise CommandError(_told(answer))
+
+
+def _told(answer: httpx2.Response) -> str:
+    try:
+        problem = answer.json()
+        errors = "".join(f"\n  {error['field']}: {error['detail']}" for error in problem.get("errors", []))
+        return f"{problem['title']}{errors or ': ' + problem['detail']}"
+    except (ValueError, KeyError, TypeError):
+        return f"campaigns answered {answer.status_code}"
+
+
+def _print(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(found))
+    else:
+        console.print_json(json.dumps(found))

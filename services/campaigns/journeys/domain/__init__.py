@@ -1,0 +1,1 @@
+"""Who enters, what is due, what ends a journey. Pure."""

@@ -1,0 +1,1 @@
+"""Campaigns and journeys in PostgreSQL."""

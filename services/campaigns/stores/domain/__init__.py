@@ -1,0 +1,1 @@
+"""What a store's settings may be. Pure."""
