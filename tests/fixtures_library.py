@@ -96,7 +96,13 @@ async def database(empty_database: Callable[[], str]) -> NewDatabase:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def pool(database: NewDatabase) -> AsyncIterator[Pool]:
-    """On a new database with the library's tables alone."""
-    async with open_pool(await database()) as pool:
+async def database_url(database: NewDatabase) -> str:
+    """A new database with the library's tables alone."""
+    return await database()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    """On `database_url`."""
+    async with open_pool(database_url) as pool:
         yield pool

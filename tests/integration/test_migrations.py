@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 async def count(url: str, table: str = "things") -> int:
     conn = await connect(url, name="test")
     try:
-        return int((await fetch_one(conn, f"SELECT count(*) AS n FROM {table}"))["n"])  # type: ignore[arg-type]
+        return int((await fetch_one(conn, f"SELECT count(*) AS n FROM {table}"))["n"])
     finally:
         await conn.close()
 

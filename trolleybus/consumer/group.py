@@ -23,7 +23,7 @@ from trolleybus.topics import Topic, Topics
 
 _GRACE = 1.5  # Seconds that a transaction in flight has to end when its partition is given up.
 _PROBE = 2.0  # Seconds between looks at the ends of the log.
-_SILENT = 10.0  # Seconds without an answer from Kafka before /readyz says so.
+_SILENT = 6.0  # Seconds without an answer from Kafka before /readyz says so.
 
 log = get_logger(__name__)
 
