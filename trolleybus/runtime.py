@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import os
 import signal
 import socket
 import sys
@@ -125,7 +127,7 @@ async def _serve(app: FastAPI, settings: ServiceSettings, stop: asyncio.Event) -
         access_log=False,
         lifespan="on",
         server_header=False,
-        timeout_graceful_shutdown=max(1, round(settings.drain_timeout_seconds)),
+        timeout_graceful_shutdown=math.ceil(settings.drain_timeout_seconds),
     )
     server = _Server(config)
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))
@@ -136,6 +138,11 @@ async def _serve(app: FastAPI, settings: ServiceSettings, stop: asyncio.Event) -
     try:
         await asyncio.wait({serving, stopping, failing}, return_when=asyncio.FIRST_COMPLETED)
         readiness.draining.set()
+        if stop.is_set() and not server.started:
+            logger.info("stopped", reason="asked to stop before the start was done")
+            serving.cancel()
+            await asyncio.wait({serving})
+            return
         if not serving.done():
             logger.info("draining", reason="a loop died" if readiness.failed.is_set() else "asked to stop")
             if not readiness.failed.is_set():
@@ -156,7 +163,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise ServiceFailed(f"cannot listen on {host} port {port} ({error.strerror}): set HOST or PORT") from None
+        raise ServiceFailed(f"cannot listen on {host} port {port} ({os.strerror(error.errno or 0)}): set HOST or PORT") from None
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -93,11 +93,11 @@ class ServiceSettings(BaseSettings):
 def _explain(cls: type[ServiceSettings], error: ValidationError) -> str:
     sentences = []
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
-        name = str(problem["loc"][0])
-        variable = name.upper()
+        name = str(problem["loc"][0]) if problem["loc"] else ""
         wrong = "is not set" if problem["type"] == "missing" else f"is wrong: {problem['msg']}"
         remedy = f"; {HOW_TO_MAKE_ONE}" if name in {"installation_secret", "signing_keys", "operator_token"} else ""
-        sentences.append(f"{variable} {wrong}{remedy}")
+        # A rule about several settings together names them in its own message.
+        sentences.append(f"{name.upper()} {wrong}{remedy}" if name else problem["msg"])
     listed = "\n".join(f"  {sentence}" for sentence in dict.fromkeys(sentences))
     return f"settings of {cls.service} (deploy/reference.env explains each):\n{listed}"
 

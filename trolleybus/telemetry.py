@@ -125,6 +125,7 @@ def configure_logging(service: str, level: str = "info", stream: TextIO | None =
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # they bring handlers of their own
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # at info it logs every address it calls
     logging.captureWarnings(capture=True)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

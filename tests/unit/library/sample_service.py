@@ -27,6 +27,7 @@ class SampleSettings(ServiceSettings):
     port: int = 0
     max_body_bytes: int = 1000
     loop_dies: bool = False
+    start_hangs: bool = False
 
 
 def sample_settings(**values: object) -> SampleSettings:
@@ -68,6 +69,7 @@ def api(settings: SampleSettings) -> APIRouter:
 
     @router.get("/slow")
     async def slow() -> str:
+        get_logger().info("slow request began")
         await asyncio.sleep(0.7)
         return "finished"
 
@@ -79,7 +81,8 @@ def api(settings: SampleSettings) -> APIRouter:
             yield {"number": number}
             await asyncio.sleep(0.05)
 
-    @router.api_route("/secret", methods=["GET", "POST"], dependencies=[Depends(operator_required(settings))])
+    @router.get("/secret", dependencies=[Depends(operator_required(settings))])
+    @router.post("/secret", dependencies=[Depends(operator_required(settings))])
     async def secret() -> str:
         return "for operators"
 
@@ -123,6 +126,9 @@ def build(settings: SampleSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        if settings.start_hangs:
+            logger.info("start hangs")
+            await asyncio.Event().wait()
         async with background(readiness, loop=loop(), other=other()):
             yield
 

@@ -10,7 +10,7 @@ from trolleybus.settings import ServiceSettings, reference_problems
 ROOT = Path(__file__).parents[3]
 REFERENCE = ROOT / "deploy" / "reference.env"
 SHARED = REFERENCE.read_text().split("## every service")[1].split("\n## ")[0]
-SAMPLE = f"## every service{SHARED}\n## analytics\n# p\n#PORT=0\n# m\n#MAX_BODY_BYTES=1000\n# l\n#LOOP_DIES=false\n"
+SAMPLE = f"## every service{SHARED}\n## analytics\n# p\n#PORT=0\n# m\n#MAX_BODY_BYTES=1000\n# l\n#LOOP_DIES=false\n# s\n#START_HANGS=false\n"
 
 
 def settings_classes() -> list[type[ServiceSettings]]:
@@ -36,7 +36,7 @@ def test_a_true_reference_has_no_problem() -> None:
 
 
 def test_a_missing_setting_is_named_with_the_line_to_add() -> None:
-    text = SAMPLE.replace("#LOOP_DIES=false\n", "")
+    text = SAMPLE.replace("#LOOP_DIES=false\n# s\n#START_HANGS=false\n", "")
     assert reference_problems(text, [SampleSettings]) == ["section 'analytics' lacks: #LOOP_DIES=false"]
 
 

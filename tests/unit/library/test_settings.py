@@ -1,6 +1,8 @@
 from pathlib import Path
+from typing import Self
 
 import pytest
+from pydantic import model_validator
 
 from tests.unit.library.sample_service import SECRETS, SampleSettings, sample_settings
 from trolleybus.settings import SettingsError
@@ -43,6 +45,18 @@ def test_an_error_never_shows_the_value(monkeypatch: pytest.MonkeyPatch) -> None
     assert "OPERATOR_TOKEN is wrong" in str(error.value)
     assert "POSTGRES_URL is wrong: Value error, must start with postgresql://" in str(error.value)
     assert "hush" not in str(error.value)
+
+
+def test_a_rule_about_several_settings_speaks_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ruled(SampleSettings):
+        @model_validator(mode="after")
+        def _never(self) -> Self:
+            raise ValueError("PORT and HOST do not go together")
+
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=r"\n  Value error, PORT and HOST do not go together$"):
+        Ruled.load()
 
 
 def test_signing_keys_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> None:
