@@ -1,8 +1,8 @@
 """Settings of the gateway, beside those of every service."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trolleybus.settings import ServiceSettings
 
@@ -21,3 +21,11 @@ class IngestSettings(ServiceSettings):
     ack_timeout_seconds: float = Field(5.0, gt=0, description="After this without an acknowledgement: 503")
     slow_ack_seconds: float = Field(2.0, gt=0, description="While one waits longer than this, others get 503 at once")
     valkey_timeout_seconds: float = Field(0.1, gt=0, description="Valkey is a convenience: nothing waits longer for it")
+
+    @model_validator(mode="after")
+    def _a_full_request_fits(self) -> Self:
+        if self.rate_limit_burst < self.max_events_per_request:
+            raise ValueError(
+                "RATE_LIMIT_BURST is less than MAX_EVENTS_PER_REQUEST: a full request would never be taken"
+            )
+        return self
