@@ -67,7 +67,7 @@ def build(settings: AnalyticsSettings, clock: Clock = wall_clock) -> FastAPI:
     readiness.add("outbox", relay.status)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await migrate(settings.database_url, LIBRARY_MIGRATIONS, MIGRATIONS)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(registry)

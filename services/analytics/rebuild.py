@@ -180,10 +180,9 @@ class Rebuild:
                     " + (SELECT count(*) FROM (TABLE {live} EXCEPT TABLE {beside}) AS missing) AS differing"
                 ).format(**names)
             )
-            row = await cursor.fetchone()
-            assert row is not None, "counts always give a row"
-            outcome.rows[table.name] = row["rows"]
-            outcome.differing[table.name] = row["differing"]
+            for row in await cursor.fetchall():
+                outcome.rows[table.name] = row["rows"]
+                outcome.differing[table.name] = row["differing"]
 
 
 @dataclass(slots=True)

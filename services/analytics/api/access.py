@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from fastapi import Request
@@ -21,7 +21,7 @@ class Directory(Protocol):
 
     def by_key(self, key: str) -> tuple[StoreConfig, StoreKey] | None: ...
 
-    def all(self) -> Sequence[StoreConfig]: ...
+    def all(self) -> Collection[StoreConfig]: ...
 
 
 class Reader:

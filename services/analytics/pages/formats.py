@@ -52,11 +52,11 @@ class Formats:
 
     def moment(self, text: str) -> str:
         """An ISO 8601 time, in its own zone."""
-        return format_datetime(datetime.fromisoformat(text), "short", tzinfo=_zone(text), locale=self._locale)
+        return format_datetime(
+            datetime.fromisoformat(text), "short", tzinfo=datetime.fromisoformat(text).tzinfo, locale=self._locale
+        )
 
     def clock(self, text: str) -> str:
-        return format_time(datetime.fromisoformat(text), "medium", tzinfo=_zone(text), locale=self._locale)
-
-
-def _zone(text: str) -> object:
-    return datetime.fromisoformat(text).tzinfo
+        return format_time(
+            datetime.fromisoformat(text), "medium", tzinfo=datetime.fromisoformat(text).tzinfo, locale=self._locale
+        )
