@@ -146,6 +146,8 @@ class Processor:
             content = await self.work.codec.decode(record.value)
         except UnreadableRecord as error:
             return _Item(raw, None, "unreadable", str(error))
+        if type(content) not in self.topic.records:
+            return _Item(raw, None, "unreadable", f"a {type(content).__name__} does not belong on {self.topic.name}")
         return _Item(
             raw,
             Received(raw.topic, raw.partition, raw.offset, raw.appended_at, raw.key, raw.headers, content),
