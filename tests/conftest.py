@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+from tests.browser_fixtures import browser, browser_context, watched
 from tests.fixtures_library import (
     codec,
     database,
@@ -14,6 +15,8 @@ from tests.fixtures_library import (
 from tests.stack_fixtures import env, stack
 
 __all__ = [
+    "browser",
+    "browser_context",
     "codec",
     "database",
     "database_url",
@@ -25,4 +28,5 @@ __all__ = [
     "registry",
     "stack",
     "topics",
+    "watched",
 ]

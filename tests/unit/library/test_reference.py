@@ -36,7 +36,7 @@ def test_a_true_reference_has_no_problem() -> None:
 
 
 def test_a_missing_setting_is_named_with_the_line_to_add() -> None:
-    text = SAMPLE.replace("#LOOP_DIES=false\n# s\n#START_HANGS=false\n", "")
+    text = SAMPLE.replace("# l\n#LOOP_DIES=false\n", "")
     assert reference_problems(text, [SampleSettings]) == ["section 'analytics' lacks: #LOOP_DIES=false"]
 
 
