@@ -10,6 +10,8 @@ from trolleybus.contracts.permission import Permission, may_market
 from trolleybus.contracts.stores import SenderIdentity, StoreConfig
 
 MARKETING = "marketing"
+NOBODY = SenderIdentity()
+SILENCE = Permission()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ class Candidate:
     purchase_since: int = 0
     expires_at: int = 0
     time_zone: str = ""
-    sender: SenderIdentity = SenderIdentity()
+    sender: SenderIdentity = NOBODY
     address: str = ""
     has_content: bool = True
 
@@ -54,9 +56,9 @@ class Facts:
     transport: bool = True  # Something here can send on its channel.
     earlier: tuple[State | None, ...] = ()  # Attempts 1 to n-1; None for one not known here.
     order: Order | None = None  # The latest.
-    permission: Permission = Permission()
+    permission: Permission = SILENCE
     suppressed: str = ""  # Why the address gets nothing any more.
-    sent_within_cap: int = 0  # Marketing messages to the person within the cap's period, those that may have gone included.
+    sent_within_cap: int = 0  # Marketing messages that the person got or may get within the cap's period.
     cap_frees_at: int = 0  # When the oldest that stands in the way leaves the period.
 
 
@@ -116,7 +118,7 @@ def sender_of(candidate: Candidate, store: StoreConfig | None) -> SenderIdentity
     for identity in store.senders if store else ():
         if identity.channel == candidate.channel and identity.address:
             return identity
-    return SenderIdentity()
+    return NOBODY
 
 
 def _ended(candidate: Candidate, facts: Facts, now: int) -> Verdict | None:
@@ -134,12 +136,16 @@ def _not_yet(candidate: Candidate, facts: Facts) -> Verdict | None:
         return Wait("the store is not active")
     if facts.held:
         return Wait("the store is held: a record behind the barrier could not be read")
+    return _attempts(candidate, facts)
+
+
+def _attempts(candidate: Candidate, facts: Facts) -> Verdict | None:
+    """Only Deferred(n) makes attempt n+1."""
     if State.SENT in facts.earlier:
         return Refuse("already_sent", "an earlier attempt went out")
-    # Settled otherwise than by a deferral there is no next attempt; only Deferred(n) makes n+1.
+    if State.REFUSED in facts.earlier:
+        return Refuse("already_refused", "an earlier attempt was refused")
     if any(state is not State.DEFERRED for state in facts.earlier) or len(facts.earlier) != candidate.attempt - 1:
-        if State.REFUSED in facts.earlier:
-            return Refuse("already_refused", "an earlier attempt was refused")
         return Wait("an earlier attempt is not settled")
     return None
 

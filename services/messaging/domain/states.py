@@ -38,7 +38,7 @@ class Event(StrEnum):
 
 _MOVES: dict[Event, dict[State, State]] = {
     Event.CLAIM: {State.QUEUED: State.CLAIMED, State.RETRY: State.CLAIMED},
-    Event.REFUSE: {State.QUEUED: State.REFUSED, State.RETRY: State.REFUSED},
+    Event.REFUSE: {State.QUEUED: State.REFUSED, State.RETRY: State.REFUSED, State.CLAIMED: State.REFUSED},
     Event.DEFER: {State.QUEUED: State.DEFERRED, State.RETRY: State.DEFERRED},
     # `calling` may be released by its holder alone, who knows that the call was not begun.
     Event.RELEASE: {State.CLAIMED: State.QUEUED, State.CALLING: State.QUEUED},

@@ -1,0 +1,1 @@
+"""HTTP: for recipients by signed links, for operators by API and pages."""
