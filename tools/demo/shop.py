@@ -11,7 +11,9 @@ from tools.simulator.player import Storefront
 from tools.stack.errors import StackError
 
 LEVELS_S = [15, 45, 120]
+STEP_DELAYS_S = (0, 40, 60)
 SHOP_URL = "https://shop.example"
+HOLDOUT_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Shop:
         self._headers = {"Authorization": f"Bearer {env['OPERATOR_TOKEN']}"}
         self.store_id = ""
 
-    async def open(self, name: str, currency: str) -> Storefront:
+    async def open(self, name: str, currency: str, holdout_share: float = HOLDOUT_SHARE) -> Storefront:
         """Create the store and its campaign; levels are seconds, the rest is the product as it is."""
         made = await self._post(
             "CAMPAIGNS_URL",
@@ -46,13 +48,30 @@ class Shop:
                 "shop_url": SHOP_URL,
                 "restore_url": f"{SHOP_URL}/cart/{{cart_id}}",
                 "postal_address": "1 Example Street, 28001 Madrid",
-                "sender": {"address": "hello@shop.example", "name": name},
+                "senders": [{"channel": "email", "address": "hello@shop.example", "name": name}],
             },
         )
         self.store_id = made["store_id"]
+        await self._hasten(made["campaign_id"], holdout_share)
         return Storefront(
             ingest_url=self._env["INGEST_URL"], write_key=made["write_key"], secret_key=made["secret_key"]
         )
+
+    async def _hasten(self, campaign_id: str, holdout_share: float) -> None:
+        """The campaign that came with the store, with seconds between its steps."""
+        campaign = f"{self._env['CAMPAIGNS_URL']}/api/v1/stores/{self.store_id}/campaigns/{campaign_id}"
+        answer = await self._client.get(campaign, headers=self._headers)
+        answer.raise_for_status()
+        texts = ("channel", "subject", "html", "text")
+        steps = [
+            {"delay": delay, **{name: step[name] for name in texts}}
+            for step, delay in zip(answer.json()["steps"], STEP_DELAYS_S, strict=False)
+        ]
+        answer = await self._client.patch(
+            campaign, json={"steps": steps, "holdout_share": holdout_share}, headers=self._headers
+        )
+        if answer.status_code >= 400:
+            raise StackError(f"campaigns refused the demo's campaign: {answer.status_code} {answer.text[:500]}")
 
     async def sign_in_link(self) -> str:
         """A link that signs a browser in, once."""

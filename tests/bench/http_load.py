@@ -1,0 +1,112 @@
+"""A closed-loop HTTP load: so many connections, each sends its next request when the answer is there.
+
+Run as a program, so that it has a core of its own: `python -m tests.bench.http_load PORT CONNECTIONS SECONDS < requests`,
+where the requests are newline-separated JSON bodies; prints {"answers": {status: n}, "seconds": s, "p50_ms": …, "p99_ms": …}.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from itertools import cycle
+from typing import Any
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, load: _Load) -> None:
+        self._load = load
+        self._buffer = b""
+        self._sent = 0.0
+        self._transport: Any = None
+
+    def connection_made(self, transport: Any) -> None:  # uvloop has transports of its own
+        self._transport = transport
+        self._next()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, found, body = self._buffer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
+        if len(body) < length:
+            return
+        self._buffer = body[length:]
+        self._load.answered(int(head[9:12]), time.perf_counter() - self._sent)
+        self._next()
+
+    def _next(self) -> None:
+        if self._load.over():
+            self._transport.close()
+            return
+        self._sent = time.perf_counter()
+        self._transport.write(self._load.next_request())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._load.closed()
+
+
+class _Load:
+    def __init__(self, requests: list[bytes], connections: int, seconds: float) -> None:
+        self._requests = cycle(requests)
+        self._until = time.perf_counter() + seconds
+        self._open = connections
+        self.done = asyncio.Event()
+        self.answers: Counter[int] = Counter()
+        self.latencies: list[float] = []
+
+    def over(self) -> bool:
+        return time.perf_counter() >= self._until
+
+    def next_request(self) -> bytes:
+        return next(self._requests)
+
+    def answered(self, status: int, seconds: float) -> None:
+        self.answers[status] += 1
+        self.latencies.append(seconds)
+
+    def closed(self) -> None:
+        self._open -= 1
+        if not self._open:
+            self.done.set()
+
+
+async def _run(port: int, connections: int, seconds: float, requests: list[bytes]) -> dict[str, object]:
+    loop = asyncio.get_running_loop()
+    load = _Load(requests, connections, seconds)
+    started = time.perf_counter()
+    for _ in range(connections):
+        await loop.create_connection(lambda: _Connection(load), "127.0.0.1", port)
+    await asyncio.wait_for(load.done.wait(), seconds + 30)
+    took = time.perf_counter() - started
+    latencies = sorted(load.latencies)
+    return {
+        "answers": dict(load.answers),
+        "seconds": took,
+        "p50_ms": 1000 * latencies[len(latencies) // 2],
+        "p99_ms": 1000 * latencies[int(len(latencies) * 0.99)],
+    }
+
+
+def main() -> None:
+    """As the module's text says."""
+    import uvloop
+
+    port, connections, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    path, key = sys.argv[4], sys.argv[5]
+    requests = []
+    for line in sys.stdin.buffer.read().splitlines():
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(line)}\r\n\r\n"
+        )
+        requests.append(head.encode() + line)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        print(json.dumps(runner.run(_run(port, connections, seconds, requests))))
+
+
+if __name__ == "__main__":
+    main()
