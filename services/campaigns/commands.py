@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import httpx2
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from services.campaigns.stores.domain.durations import text
 from trolleybus.cli import CommandError, environment
@@ -71,17 +71,16 @@ def create(
     if as_json:
         typer.echo(json.dumps(made))
         return
-    console.print(f"Store       {made['store_id']}")
-    console.print(f"Write key   {made['write_key']}   for the storefront")
-    console.print(f"Secret key  {made['secret_key']}   for servers; keep it secret")
-    console.print("The keys are shown this once: only their hashes are kept.")
+    typer.echo(f"Store       {made['store_id']}")
+    typer.echo(f"Write key   {made['write_key']}  (for the storefront)")
+    typer.echo(f"Secret key  {made['secret_key']}  (for servers; keep it secret)")
+    typer.echo("The keys are shown this once: only their hashes are kept.")
     if made["campaign_id"]:
-        console.print(
-            f"Campaign    {made['campaign_id']} is active: three e-mails to each abandoned cart"
-            " (without it: --no-campaign)"
+        typer.echo(
+            f"Campaign    {made['campaign_id']} is active: three e-mails to each abandoned cart (--no-campaign: none)"
         )
     else:
-        console.print("No campaign: carts are detected and measured, and nobody is written to.")
+        typer.echo("No campaign: carts are detected and measured, and nobody is written to.")
 
 
 @store.command("list")
@@ -91,7 +90,7 @@ def list_stores(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(found))
         return
-    table = Table("id", "name", "currency", "time zone", "levels", "version", "active")
+    table = Table(Column("id", no_wrap=True), "name", "currency", "time zone", "levels", "version", "active")
     for one in found["items"]:
         levels = ",".join(text(level) for level in one["levels"])
         table.add_row(

@@ -208,21 +208,22 @@ def message_deferred(journey: Journey, campaign: Campaign, fact: MessageDeferred
     return Change(planned, (_decided(planned, campaign, "wait", fact.rule or "deferred", now, cause=fact.id),))
 
 
-# Rules of the gate that tell of the person, not of the one message.
-_ENDS_AS_ORDERED = frozenset({"ordered", "order", "purchase", "purchased"})
-_ENDS = frozenset(
-    {"consent", "no_consent", "revoked", "suppressed", "suppression", "unsubscribed", "bounced", "complained"}
-)
+# Rules of the gate that tell of the cart or the person, not of the one message.
+_ENDING_RULES = {
+    "purchase": "ordered",
+    "consent_revoked": "refused",
+    "no_consent": "refused",
+    "suppressed": "refused",
+    "no_address": "refused",
+}
 
 
 def message_refused(journey: Journey, campaign: Campaign, message_id: str, rule: str, now: int) -> Change:
     if not _outstanding(journey, message_id):
         return Change(journey)
     settled = replace(journey, message_id="")
-    if rule in _ENDS_AS_ORDERED:
-        return end(settled, "ordered", now)
-    if rule in _ENDS:
-        return end(settled, "refused", now)
+    if rule in _ENDING_RULES:
+        return end(settled, _ENDING_RULES[rule], now)
     return _go_on(settled, campaign, now)
 
 
