@@ -163,7 +163,9 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise ServiceFailed(f"cannot listen on {host} port {port} ({os.strerror(error.errno or 0)}): set HOST or PORT") from None
+        raise ServiceFailed(
+            f"cannot listen on {host} port {port} ({os.strerror(error.errno or 0)}): set HOST or PORT"
+        ) from None
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

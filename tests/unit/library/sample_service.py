@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import HTMLResponse
 from fastapi.sse import EventSourceResponse
 from prometheus_client import CollectorRegistry
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trolleybus.http import PartStatus, Problem, Readiness, create_app, json_body_required
@@ -41,6 +41,7 @@ class Line(BaseModel):
 
 class Cart(BaseModel):
     lines: list[Line]
+    notes: dict[str, int] = Field(default_factory=dict)
 
 
 def api(settings: SampleSettings) -> APIRouter:

@@ -64,6 +64,11 @@ async def test_fields_that_are_not_valid_are_named_by_pointer_without_their_valu
     assert "hush" not in response.text
 
 
+async def test_a_pointer_escapes_what_stands_for_itself(client: httpx2.AsyncClient) -> None:
+    body = problem(await client.post("/api/v1/carts/a", json={"lines": [], "notes": {"a/b~c": "x"}}), 422)
+    assert [error["field"] for error in body["errors"]] == ["/notes/a~1b~0c"]
+
+
 async def test_broken_json_is_a_400(client: httpx2.AsyncClient) -> None:
     problem(await client.post("/api/v1/carts/a", content="{", headers=JSON), 400)
 
@@ -93,6 +98,7 @@ async def test_an_unknown_path_is_a_404_and_a_wrong_method_a_405_with_what_is_al
 async def test_a_declared_body_over_the_limit_is_refused(client: httpx2.AsyncClient) -> None:
     assert (await client.post("/api/v1/bytes", content=b"x" * 1000)).json() == 1000
     problem(await client.post("/api/v1/bytes", content=b"x" * 1001), 413)
+    problem(await client.post("/body-is-not-even-read", content=b"x" * 1001), 413)
 
 
 async def test_a_streamed_body_over_the_limit_is_refused(client: httpx2.AsyncClient) -> None:
