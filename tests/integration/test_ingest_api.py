@@ -1,10 +1,12 @@
 """The gateway over HTTP, on the real servers: answers, keys, origins, limits, and what stands on the topics."""
 
+import asyncio
 import base64
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -30,7 +32,7 @@ async def ingest(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
     log: Path = tmp_path_factory.mktemp("ingest") / "log"
     async with (
         world(env, f"ingest-api-{uuid.uuid4().hex[:6]}.") as around,
-        running(around, log, RATE_LIMIT_PER_SECOND="1000", RATE_LIMIT_BURST="2000") as gateway,
+        running(around, log, RATE_LIMIT_PER_SECOND="5", RATE_LIMIT_BURST="600") as gateway,
     ):
         yield gateway
 
@@ -124,7 +126,6 @@ async def test_an_order_goes_to_the_open_cart_of_its_shopper(ingest: Ingest, sho
         ("carts/track", [CART], 422, ""),
         ("orders", {"total": 5}, 422, "/order_id"),
         ("customers", {"event_id": "e"}, 422, "/customer_id"),
-        ("carts/track", b" " * 1_048_577, 413, ""),
     ],
 )
 async def test_what_cannot_be_taken_is_refused_with_its_field(
@@ -138,6 +139,25 @@ async def test_what_cannot_be_taken_is_refused_with_its_field(
     assert problem["detail"]
     if field:
         assert [error["field"] for error in problem["errors"]] == [field]
+
+
+async def test_a_body_of_more_than_a_mebibyte_is_refused_before_it_is_sent(ingest: Ingest, shop: Shop) -> None:
+    address = urlsplit(ingest.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    try:
+        head = (
+            "POST /api/v1/carts/track HTTP/1.1",
+            "host: gateway",
+            f"authorization: Bearer {shop.write_key}",
+            "content-type: application/json",
+            "content-length: 1048577",
+        )
+        writer.write(("\r\n".join(head) + "\r\n\r\n").encode())
+        async with asyncio.timeout(30):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 413")
+    finally:
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_bad_json_is_refused_with_its_place(ingest: Ingest, shop: Shop) -> None:
@@ -281,14 +301,12 @@ async def test_beyond_its_rate_a_store_is_told_when_to_come_again_and_others_are
 ) -> None:
     other = await ingest.open_shop(f"quiet-{uuid.uuid4().hex[:8]}")
     batch = {"events": [{**CART, "event_id": f"e{number}"} for number in range(500)]}
-    for _ in range(40):
-        answer = await ingest.post("carts/track", batch, shop.write_key)
-        if answer.status_code == 429:
-            break
+    assert (await ingest.post("carts/track", batch, shop.write_key)).status_code == 202
+    answer = await ingest.post("carts/track", batch, shop.write_key)
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) >= 1
     assert answer.headers["ratelimit"].startswith('"carts";r=')
-    assert answer.headers["ratelimit-policy"] == '"carts";q=2000;w=2'
+    assert answer.headers["ratelimit-policy"] == '"carts";q=600;w=120'
     assert (await ingest.post("carts/track", CART, other.write_key)).status_code == 202
     assert (await ingest.post("orders", {"order_id": "o1"}, shop.secret_key)).status_code == 202
 

@@ -91,7 +91,7 @@ async def test_P1_while_the_broker_is_dead_the_answer_is_503_and_every_202_is_on
     for record in stored:
         ids.setdefault(record.cart_id, set()).add(record.id)
     assert all(len(found) == 1 for found in ids.values())
-    assert max(seconds) < 5
+    assert max(seconds) < 15
     (await ingest.get("/readyz")).raise_for_status()
 
 

@@ -45,7 +45,7 @@ def web_address(text: str) -> str:
         return ""
     if len(value) > LONGEST_URL:
         raise BadValue(f"an address has at most {LONGEST_URL} characters")
-    if any(char.isspace() or not char.isprintable() for char in value):
+    if " " in value or not value.isprintable():  # No other white space is printable.
         raise BadValue("an address has no spaces or control characters")
     host_of(value)
     return value

@@ -197,6 +197,9 @@ def test_unreadable_particulars_are_left_out_and_named_while_the_event_counts() 
         ("https://checkout.shop.example.com/1", True, True),
         ("https://shop.example.com.evil.example/1", True, False),
         ("https://evil.example/1", True, False),
+        ("https://shop.example.com/a b", False, False),
+        ("https://shop.example.com/a\u2003b", False, False),
+        ("//shop.example.com/a", False, False),
         ("https://app.links.example/1", False, True),
     ],
 )
