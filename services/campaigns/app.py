@@ -73,6 +73,7 @@ def build(settings: CampaignsSettings) -> FastAPI:
     turns = Turns(
         people=People(hasher),
         links=MessageLinks(Links(settings.signing_keys), settings.messaging_url),
+        sender_address=settings.sender_address,
         request_ttl_ms=settings.request_ttl_seconds * 1000,
     )
     workers = [

@@ -15,7 +15,9 @@ from trolleybus.security import SESSION_COOKIE, Operator, session_cookie
 class NewLink(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    next: str = Field("", max_length=2000, description="A page of one of the services; the dashboard if left out")
+    next: str = Field(
+        default="", max_length=2000, description="A page of one of the services; the dashboard if left out"
+    )
 
 
 class LinkView(BaseModel):

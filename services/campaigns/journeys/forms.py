@@ -21,7 +21,7 @@ class Form(BaseModel):
 class StepForm(Form):
     """`delay` counts from the entry for the first step, from the step before for the others. The rest is Liquid."""
 
-    delay: Seconds = Field(0, examples=["0s", "1d"])
+    delay: Seconds = Field(default=0, examples=["0s", "1d"])
     channel: str = "email"
     subject: str
     html: str
@@ -37,10 +37,10 @@ class CampaignChange(Form):
     """What is left out stays as it is. Durations read 15s, 15m, 1h, 2d or are seconds."""
 
     name: str | None = None
-    status: str | None = Field(None, examples=["draft", "active", "paused"])
-    entry_level: Seconds | None = Field(None, examples=["15m"], description="One of the store's levels")
-    reentry: Seconds | None = Field(None, examples=["7d"], description="A cart enters once in this time")
-    holdout_share: float | None = Field(None, examples=[0.1], description="From 0 to 0.5")
+    status: str | None = Field(default=None, examples=["draft", "active", "paused"])
+    entry_level: Seconds | None = Field(default=None, examples=["15m"], description="One of the store's levels")
+    reentry: Seconds | None = Field(default=None, examples=["7d"], description="A cart enters once in this time")
+    holdout_share: float | None = Field(default=None, examples=[0.1], description="From 0 to 0.5")
     steps: list[StepForm] | None = None
 
     def apply(self, campaign: Campaign) -> Campaign:
@@ -94,7 +94,7 @@ class CampaignList(BaseModel):
 class PreviewForm(Form):
     """A step by its number from 0, or templates that are not saved yet."""
 
-    step: int | None = Field(None, ge=0)
+    step: int | None = Field(default=None, ge=0)
     templates: StepForm | None = None
 
 

@@ -18,6 +18,7 @@ def message_requested(
     contact: Contact,
     identities: tuple[str, ...],
     mail: Mail,
+    default_sender: str,
     now: int,
     ttl_ms: int,
 ) -> MessageRequested:
@@ -46,7 +47,7 @@ def message_requested(
         locale=contact.locale or cart.locale or config.language,
         country=contact.country or cart.country or config.country,
         time_zone=contact.time_zone or cart.time_zone or config.time_zone,
-        sender_address=sender.address,
+        sender_address=sender.address or default_sender,
         sender_name=sender.name or config.name,
         reply_to=sender.reply_to,
         subject=mail.subject,

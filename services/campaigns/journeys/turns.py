@@ -29,6 +29,7 @@ log = get_logger(__name__)
 class Turns:
     people: People
     links: MessageLinks
+    sender_address: str  # Of stores that name no sender.
     request_ttl_ms: int
 
     async def take(self, conn: Connection, journey: Journey, now: int) -> Sequence[Record]:
@@ -82,6 +83,7 @@ class Turns:
             contact=person.contact,
             identities=person.identities,
             mail=written,
+            default_sender=self.sender_address,
             now=now,
             ttl_ms=self.request_ttl_ms,
         )

@@ -46,19 +46,19 @@ class StoreChange(Form):
 
     name: str | None = None
     currency: Currency | None = None
-    time_zone: str | None = Field(None, examples=["Europe/Madrid"])
-    language: str | None = Field(None, examples=["es-ES"])
-    country: str | None = Field(None, examples=["ES"])
-    levels: list[Seconds] | None = Field(None, examples=[["15m", "1h", "24h"]])
-    expiry: Seconds | None = Field(None, examples=["30d"])
+    time_zone: str | None = Field(default=None, examples=["Europe/Madrid"])
+    language: str | None = Field(default=None, examples=["es-ES"])
+    country: str | None = Field(default=None, examples=["ES"])
+    levels: list[Seconds] | None = Field(default=None, examples=[["15m", "1h", "24h"]])
+    expiry: Seconds | None = Field(default=None, examples=["30d"])
     origins: list[str] | None = None
     shop_url: str | None = None
-    restore_url: str | None = Field(None, examples=["https://shop.example.com/cart/{cart_id}"])
+    restore_url: str | None = Field(default=None, examples=["https://shop.example.com/cart/{cart_id}"])
     senders: list[SenderForm] | None = None
     postal_address: str | None = None
-    email_consent_basis: str | None = Field(None, examples=["grant", "soft_opt_in"])
-    quiet_hours: Hours | None = Field(None, examples=["21:00-09:00"])
-    cap: Cap | None = Field(None, examples=["3/7d"])
+    email_consent_basis: str | None = Field(default=None, examples=["grant", "soft_opt_in"])
+    quiet_hours: Hours | None = Field(default=None, examples=["21:00-09:00"])
+    cap: Cap | None = Field(default=None, examples=["3/7d"])
     active: bool | None = None
 
     def apply(self, config: StoreConfig) -> StoreConfig:
@@ -95,7 +95,9 @@ class NewStore(StoreChange):
 
 class NewKey(Form):
     kind: Literal["write", "secret"]
-    grace: Seconds = Field(0, ge=0, le=90 * 86_400, description="How long the old keys of this kind go on working")
+    grace: Seconds = Field(
+        default=0, ge=0, le=90 * 86_400, description="How long the old keys of this kind go on working"
+    )
 
 
 class KeyView(BaseModel):

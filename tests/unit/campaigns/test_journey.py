@@ -218,8 +218,8 @@ class AnyCourse(RuleBasedStateMachine):
             fact = MessageDeferred(id=f"d{message_id}", message_id=message_id, until=self.now + 1)
             self.keep(machine.message_deferred(self.journey, CAMPAIGN, fact, self.now))
         elif kind == "bounced":
-            fact = MessageBounced(message_id=message_id, kind="permanent")
-            self.keep(machine.bounced(self.journey, CAMPAIGN, fact, self.now))
+            dead = MessageBounced(message_id=message_id, kind="permanent")
+            self.keep(machine.bounced(self.journey, CAMPAIGN, dead, self.now))
         else:
             self.keep(machine.message_refused(self.journey, CAMPAIGN, message_id, kind, self.now))
 

@@ -71,7 +71,7 @@ def test_quiet_hours_and_caps_read() -> None:
 
 
 def test_a_change_leaves_what_it_does_not_name() -> None:
-    changed = StoreChange(levels=["1h"], quiet_hours="21:00-09:00").apply(GOOD)  # type: ignore[arg-type] # as read from JSON
+    changed = StoreChange.model_validate({"levels": ["1h"], "quiet_hours": "21:00-09:00"}).apply(GOOD)
     assert changed == replace(GOOD, levels=(3600,), quiet_from_minute=1260, quiet_to_minute=540)
 
 
