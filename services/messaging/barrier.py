@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, LeaderNotAvailableError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.offset import OffsetRequest
@@ -74,7 +75,7 @@ class TopicEnds:
         for topic in self._topics:
             known = client.cluster.partitions_for_topic(topic.full_name) or set()
             for number in sorted(known | set(range(topic.partitions))):
-                leader = client.cluster.leader_for_partition((topic.full_name, number))
+                leader = client.cluster.leader_for_partition(TopicPartition(topic.full_name, number))
                 if leader is None or leader == -1:
                     raise LeaderNotAvailableError(f"{topic.full_name}/{number} has no leader")
                 by_leader[leader][topic.full_name].append((number, _LATEST))
