@@ -88,7 +88,9 @@ class OutboxMetrics:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
+    """A stored record."""
+
     seq: int
     outgoing: Outgoing
 
@@ -182,7 +184,7 @@ class OutboxRelay:
             " WHERE slot = ANY(%s) AND refused IS NULL AND topic <> ALL(%s) ORDER BY seq LIMIT %s",
             [list(self._held), resting, self._batch],
         )
-        by_topic: dict[str, list[_Row]] = defaultdict(list)
+        by_topic: dict[str, list[Row]] = defaultdict(list)
         for row in await cursor.fetchall():
             by_topic[row["topic"]].append(_row(row))
         if by_topic:
@@ -193,10 +195,10 @@ class OutboxRelay:
             self._problem = ""
         return 0
 
-    async def _send(self, conn: Connection, topic: str, rows: Sequence[_Row]) -> tuple[int, str]:
+    async def _send(self, conn: Connection, topic: str, rows: Sequence[Row]) -> tuple[int, str]:
         """Send a topic's rows, each key's one after the other, and delete what was acknowledged."""
         sent = 0
-        for wave in _waves(rows):
+        for wave in waves(rows):
             try:
                 await self._deliver(conn, wave)
             except KafkaUnavailable as error:
@@ -207,7 +209,7 @@ class OutboxRelay:
         self._resting.pop(topic, None)
         return sent, ""
 
-    async def _deliver(self, conn: Connection, rows: Sequence[_Row]) -> None:
+    async def _deliver(self, conn: Connection, rows: Sequence[Row]) -> None:
         try:
             await self._producer.send_outgoing([row.outgoing for row in rows])
         except KafkaUnavailable as error:
@@ -223,7 +225,7 @@ class OutboxRelay:
         if self._metrics is not None:
             self._metrics.sent.inc(len(rows))
 
-    async def _refuse(self, conn: Connection, row: _Row, error: KafkaUnavailable) -> None:
+    async def _refuse(self, conn: Connection, row: Row, error: KafkaUnavailable) -> None:
         log.error(
             "Kafka will never take a record of the outbox", seq=row.seq, topic=row.outgoing.topic, error=str(error)
         )
@@ -243,14 +245,14 @@ class OutboxRelay:
         self._metrics.age.set(row["age"])
 
 
-def _row(row: dict[str, Any]) -> _Row:
+def _row(row: dict[str, Any]) -> Row:
     headers = list(zip(row["header_names"], row["header_values"], strict=True))
-    return _Row(row["seq"], Outgoing(row["topic"], row["key"], row["value"], headers))
+    return Row(row["seq"], Outgoing(row["topic"], row["key"], row["value"], headers))
 
 
-def _waves(rows: Sequence[_Row]) -> list[list[_Row]]:
+def waves(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows in groups that hold each key once, a key's rows in their order."""
-    waves: list[list[_Row]] = []
+    waves: list[list[Row]] = []
     seen: dict[bytes, int] = defaultdict(int)
     for row in rows:
         index = seen[row.outgoing.key]

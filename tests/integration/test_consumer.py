@@ -234,7 +234,7 @@ async def test_P8_a_record_that_cannot_be_read_is_parked_and_the_flow_goes_on(
     topic = house.topics["products"]
     async with raw_producer(house.bootstrap) as raw:
         await raw.send_and_wait(
-            topic.full_name, key=b"bad", value=b"no avro", headers=[("ce_id", b"x"), ("empty", None)]
+            topic.full_name, key=b"bad", value=b"no avro", headers=[("ce_id", b"x"), ("empty", None), ("nul\0", b"")]
         )
     records = products(20)
     await producer.send(*records)

@@ -78,7 +78,6 @@ class Consumer:
         )
         self._partitions: dict[TopicPartition, Partition] = {}
         self._reported: dict[TopicPartition, int] = {}  # Positions that the group's offsets in Kafka have.
-        self._assigned = False
         self._problem = "not started"
         self._heard = 0.0
 
@@ -119,7 +118,7 @@ class Consumer:
             started = time.monotonic()
             try:
                 await self._session()
-            except KafkaError as error:
+            except (KafkaError, OSError) as error:
                 failures = 1 if time.monotonic() - started > 60 else failures + 1
                 self._problem = f"Kafka: {error}" if str(error) else f"Kafka: {error!r}"
                 log.warning("the consumer lost Kafka", consumer=self._group, error=repr(error))
@@ -149,7 +148,6 @@ class Consumer:
             missing = sorted(self._topics.keys() - await kafka.topics())
             if missing:
                 raise KafkaError(f"topics are missing: {', '.join(missing)}: run `trolleybus topics apply`")
-            self._assigned = False
             self._problem = "joining the group"
             kafka.subscribe(list(self._topics), listener=_Rebalances(self, kafka))
             watch = asyncio.create_task(self._watch(kafka), name=f"{self._group} watch")
@@ -201,8 +199,9 @@ class Consumer:
             if partition.lag is not None and self._reported.get(place) != partition.position
         }
         if moved:
-            await kafka.commit(moved)
-            self._reported |= moved
+            with suppress(KafkaError):  # Refused during a rebalance, and no loss: the database has them.
+                await kafka.commit(moved)
+                self._reported |= moved
 
     def _committed(self) -> None:
         self.progress.moved()
@@ -222,7 +221,7 @@ class Consumer:
         partitions = list(self._partitions.values())
         await asyncio.gather(*(partition.stop(_GRACE) for partition in partitions))
         if partitions:
-            with suppress(KafkaError, TimeoutError):  # The database has the positions; Kafka's are for lag tools.
+            with suppress(TimeoutError):
                 async with asyncio.timeout(0.5):
                     await self._report_positions(kafka)
         for place in self._partitions:

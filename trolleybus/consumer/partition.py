@@ -32,9 +32,8 @@ class Partition:
         self._fed = asyncio.Event()
         self._lost_position = False
         self._positioned = False
-        # Nothing is fetched before the database has said from where.
-        kafka.seek(place, 0)
         kafka.pause(place)
+        kafka.seek(place, 0)  # Some position, so that Kafka's own offset is not asked for.
         self._task = asyncio.create_task(self._run(), name=f"{place.topic}/{place.partition}")
 
     @property
@@ -107,12 +106,13 @@ class Partition:
                 self._kafka.resume(self.place)
 
     async def _find_position(self) -> None:
-        self._positioned = self._lost_position = False
+        self._positioned = False
+        self._kafka.pause(self.place)  # Nothing is fetched before the database has said from where.
         failures = 0
         while True:
             try:
                 position = await self._position()
-            except (KafkaError, Exception) as error:
+            except Exception as error:
                 if not (isinstance(error, KafkaError) or is_outage(error)):
                     raise
                 self._processor.problem = f"{self.place.topic}/{self.place.partition}: {error!r}"
@@ -125,6 +125,7 @@ class Partition:
         self._processor.position = position
         self._processor.problem = ""
         self._queue.clear()
+        self._lost_position = False
         self._positioned = True
         self._kafka.seek(self.place, position)
         self._kafka.resume(self.place)

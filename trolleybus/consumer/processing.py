@@ -146,6 +146,8 @@ class Processor:
             content = await self.work.codec.decode(record.value)
         except UnreadableRecord as error:
             return _Item(raw, None, "unreadable", str(error))
+        except (TypeError, ValueError, LookupError) as error:  # Values that the record's type does not take.
+            return _Item(raw, None, "unreadable", repr(error))
         if type(content) not in self.topic.records:
             return _Item(raw, None, "unreadable", f"a {type(content).__name__} does not belong on {self.topic.name}")
         return _Item(

@@ -71,8 +71,8 @@ def park(
 
 
 def original_headers(headers: Headers) -> Sequence[tuple[str, bytes]]:
-    """The headers that the record had before it was parked."""
-    return [(name, value) for name, value in headers if not name.startswith(PREFIX)]
+    """The headers that the record had before it was parked. NUL in a name is dropped: PostgreSQL's texts cannot hold it."""
+    return [(name.replace("\0", ""), value) for name, value in headers if not name.startswith(PREFIX)]
 
 
 def parking_of(headers: Mapping[str, bytes]) -> Parking | None:
