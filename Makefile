@@ -5,6 +5,7 @@ ONLY ?=
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test bench chaos lint types imports lock clean
@@ -39,9 +40,12 @@ types: $(STAMP) ## types
 imports: $(STAMP) ## who may import whom
 	@$(BIN)/lint-imports
 
-lock: $(STAMP) ## pin the newest allowed packages in requirements.lock
-	@$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
-		--all-extras pyproject.toml requirements.build.in -o requirements.lock
+lock: $(STAMP) ## pin the newest allowed packages: requirements.lock, and from it deploy/requirements/ for the images
+	@$(COMPILE) --all-extras pyproject.toml requirements.build.in -o requirements.lock
+	@$(COMPILE) -c requirements.lock requirements.build.in -o deploy/requirements/build.txt
+	@for service in ingest abandonment campaigns messaging analytics; do \
+		$(COMPILE) -c requirements.lock --extra $$service pyproject.toml -o deploy/requirements/$$service.txt || exit 1; \
+	done
 
 clean: ## stop the local stack and delete all that was made here, .venv included
 	@if [ -x $(BIN)/trolleybus ]; then $(BIN)/trolleybus stack reset; fi
