@@ -71,8 +71,9 @@ async def test_a_refresh_reads_to_the_present_end(
         config = store()
         for version in range(1, 6):
             keys = (StoreKey(key_id="k", hash=hash_key(key)),)
+            others = [store() for _ in range(500)]  # So that there is something to read before it.
             await producer.send(
-                StoreConfig(id=f"{config.id}-{version}", store_id=config.store_id, version=version, keys=keys)
+                *others, StoreConfig(id=f"{config.id}-{version}", store_id=config.store_id, version=version, keys=keys)
             )
             await stores.refresh()
             found = stores.by_key(key)
