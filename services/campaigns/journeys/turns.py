@@ -8,12 +8,12 @@ from services.campaigns.audience.people import People, Person
 from services.campaigns.content import mail
 from services.campaigns.content.links import MessageLinks, restore_target
 from services.campaigns.content.variables import variables
-from services.campaigns.journeys import requests
+from services.campaigns.journeys import requests as messages
 from services.campaigns.journeys.circumstances import consent_of, person_of
 from services.campaigns.journeys.domain import entry
 from services.campaigns.journeys.domain import journey as machine
 from services.campaigns.journeys.domain.campaign import Campaign, Step
-from services.campaigns.journeys.domain.journey import Ask, Change, Journey
+from services.campaigns.journeys.domain.journey import Ask, Change, Journey, Told
 from services.campaigns.journeys.store import campaigns, journeys
 from services.campaigns.stores import store as stores
 from trolleybus.contracts.messages import MessageRequested
@@ -38,14 +38,17 @@ class Turns:
         campaign = await campaigns.of_journey(conn, store_id, journey.campaign_id)
         config = await stores.of_campaign(conn, store_id)
         person = await person_of(conn, self.people, journey.cart)
+        told: list[Told] = []
+        requests: tuple[MessageRequested, ...] = ()
         if journey.status == machine.WAITING:
             change = await _entry(conn, journey, campaign, config, person, now)
-            request: tuple[MessageRequested, ...] = ()
-        else:
-            change, request = await self._step(journey, campaign, config, person, now)
-        await journeys.save(conn, change.journey, now)
-        await journeys.log(conn, journey.campaign_id, change.told)
-        return (*change.told, *request)
+            journey, told = change.journey, [*change.told]
+        if journey.status == machine.ACTIVE and journey.due_at <= now:
+            change, requests = await self._step(journey, campaign, config, person, now)
+            journey, told = change.journey, [*told, *change.told]
+        await journeys.save(conn, journey, now)
+        await journeys.log(conn, journey.campaign_id, told)
+        return (*told, *requests)
 
     async def _step(
         self, journey: Journey, campaign: Campaign, config: StoreConfig, person: Person, now: int
@@ -75,7 +78,7 @@ class Turns:
                 detail=fault.detail,
             )
             return machine.skip_step(journey, campaign, "template_error", now), ()
-        request = requests.message_requested(
+        request = messages.message_requested(
             message_id=turn.message_id,
             journey=journey,
             step=step,

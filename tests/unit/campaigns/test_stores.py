@@ -38,6 +38,7 @@ def test_good_settings_have_no_fault() -> None:
         ("expiry", {"expiry_seconds": 92 * 86_400}),
         ("origins/1", {"origins": ("https://a.example.com", "https://b.example.com/")}),
         ("origins/0", {"origins": ("*",)}),
+        ("origins/0", {"origins": ("https://Shop.example.com",)}),
         ("shop_url", {"shop_url": "javascript:alert(1)"}),
         ("restore_url", {"restore_url": "shop.example.com/{cart_id}"}),
         ("email_consent_basis", {"email_consent_basis": "none"}),
