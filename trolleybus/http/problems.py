@@ -107,7 +107,7 @@ def _validation_problem(errors: Iterable[Any]) -> Problem:
     found = list(errors)
     if any(error["type"] == "json_invalid" for error in found):
         return Problem(400, "Not JSON", "the body is not valid JSON")
-    fields = [FieldError(_pointer(error["loc"]), str(error["msg"])) for error in found]
+    fields = [FieldError(_pointer(error["loc"]), str(error["msg"]).removeprefix("Value error, ")) for error in found]
     return Problem(422, "Some fields are not valid", f"{len(fields)} not valid", errors=fields)
 
 
