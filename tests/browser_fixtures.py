@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
@@ -32,7 +33,11 @@ class Watched:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    assert CHROMIUM, "Chromium is needed for the tests of pages: apt-get install chromium, or set CHROMIUM to its path"
+    if not CHROMIUM:
+        missing = "Chromium is needed for the tests of pages: apt-get install chromium, or set CHROMIUM to its path"
+        if os.environ.get("CI"):
+            pytest.fail(missing)  # Where it can be installed, a page is never left untested.
+        pytest.skip(missing)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"]

@@ -130,7 +130,7 @@ async def _started(stack: Stack, console: Console, watch: Stopwatch) -> AsyncIte
 async def _show_links(shop: Shop, env: dict[str, str], console: Console) -> None:
     console.print("\n[bold]Trolleybus is running.[/bold] A storefront plays; Ctrl-C stops everything.\n")
     console.print(f"  Sign in (once)   {await shop.sign_in_link()}", soft_wrap=True)
-    console.print(f"  Dashboard        {env['ANALYTICS_URL']}/?store_id={shop.store_id}", soft_wrap=True)
+    console.print(f"  Dashboard        {shop.dashboard}", soft_wrap=True)
     console.print(f"  Inbox            {env['MESSAGING_URL']}/inbox")
     console.print(f"  Campaigns        {env['CAMPAIGNS_URL']}/")
     console.print(f"  API docs         {env['INGEST_URL']}/docs")
@@ -141,7 +141,7 @@ async def _show_links(shop: Shop, env: dict[str, str], console: Console) -> None
 async def _follow(shop: Shop, console: Console, watch: Stopwatch, goal: Goal | None) -> None:
     """Tells what the dashboard shows until the goal is reached; without a goal for ever."""
     told = None
-    deadline = asyncio.get_running_loop().time() + PATIENCE_S
+    deadline = watch.started + PATIENCE_S
     while True:
         figures = await shop.figures()
         watch.see(figures)
@@ -152,7 +152,7 @@ async def _follow(shop: Shop, console: Console, watch: Stopwatch, goal: Goal | N
             watch.mark("goal")
             return
         if goal is not None and asyncio.get_running_loop().time() > deadline:
-            raise Failed(f"after {PATIENCE_S} s the dashboard shows no more than: {_line(figures, watch)}")
+            raise Failed(f"after {PATIENCE_S} s the dashboard shows no more than: {_line(figures, watch).strip()}")
         await asyncio.sleep(1)
 
 

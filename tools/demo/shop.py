@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import httpx2
 from tools.simulator.player import Storefront
 from tools.stack.errors import StackError
 
-LEVELS_S = [15, 45, 120]
+LEVELS_S = (15, 45, 120)
 STEP_DELAYS_S = (0, 40, 60)
 SHOP_URL = "https://shop.example"
 HOLDOUT_SHARE = 0.1
@@ -35,7 +36,15 @@ class Shop:
         self._headers = {"Authorization": f"Bearer {env['OPERATOR_TOKEN']}"}
         self.store_id = ""
 
-    async def open(self, name: str, currency: str, holdout_share: float = HOLDOUT_SHARE) -> Storefront:
+    async def open(
+        self,
+        name: str,
+        currency: str,
+        *,
+        holdout_share: float = HOLDOUT_SHARE,
+        levels: Sequence[int] = LEVELS_S,
+        step_delays: Sequence[int] = STEP_DELAYS_S,
+    ) -> Storefront:
         """Create the store and its campaign; levels are seconds, the rest is the product as it is."""
         made = await self._post(
             "CAMPAIGNS_URL",
@@ -44,7 +53,7 @@ class Shop:
                 "name": name,
                 "currency": currency,
                 "time_zone": "Europe/Madrid",
-                "levels": LEVELS_S,
+                "levels": list(levels),
                 "shop_url": SHOP_URL,
                 "restore_url": f"{SHOP_URL}/cart/{{cart_id}}",
                 "postal_address": "1 Example Street, 28001 Madrid",
@@ -52,12 +61,12 @@ class Shop:
             },
         )
         self.store_id = made["store_id"]
-        await self._hasten(made["campaign_id"], holdout_share)
+        await self._hasten(made["campaign_id"], step_delays, holdout_share)
         return Storefront(
             ingest_url=self._env["INGEST_URL"], write_key=made["write_key"], secret_key=made["secret_key"]
         )
 
-    async def _hasten(self, campaign_id: str, holdout_share: float) -> None:
+    async def _hasten(self, campaign_id: str, step_delays: Sequence[int], holdout_share: float) -> None:
         """The campaign that came with the store, with seconds between its steps."""
         campaign = f"{self._env['CAMPAIGNS_URL']}/api/v1/stores/{self.store_id}/campaigns/{campaign_id}"
         answer = await self._client.get(campaign, headers=self._headers)
@@ -65,7 +74,7 @@ class Shop:
         texts = ("channel", "subject", "html", "text")
         steps = [
             {"delay": delay, **{name: step[name] for name in texts}}
-            for step, delay in zip(answer.json()["steps"], STEP_DELAYS_S, strict=False)
+            for step, delay in zip(answer.json()["steps"], step_delays, strict=False)
         ]
         answer = await self._client.patch(
             campaign, json={"steps": steps, "holdout_share": holdout_share}, headers=self._headers
@@ -73,9 +82,14 @@ class Shop:
         if answer.status_code >= 400:
             raise StackError(f"campaigns refused the demo's campaign: {answer.status_code} {answer.text[:500]}")
 
+    @property
+    def dashboard(self) -> str:
+        """The store's page with the last hour's figures."""
+        return f"{self._env['ANALYTICS_URL']}/?store_id={self.store_id}&range=hour"
+
     async def sign_in_link(self) -> str:
-        """A link that signs a browser in, once."""
-        answer = await self._post("CAMPAIGNS_URL", "/api/v1/sign-in-links", {})
+        """A link that signs a browser in, once, and leads to the dashboard."""
+        answer = await self._post("CAMPAIGNS_URL", "/api/v1/sign-in-links", {"next": self.dashboard})
         return str(answer["url"])
 
     async def figures(self) -> Figures:

@@ -43,7 +43,7 @@ def tally(log: Iterable[Seen], *, prefix: str = "", partitions: int = 12) -> Tal
     result.abandoned = len({(one.values["store_id"], one.values["cart_id"]) for one in by_kind["CartAbandoned"]})
     result.delivered = len({one.values["message_id"] for one in by_kind["MessageDelivered"]})
     result.recovered = len({one.values["episode_id"] for one in by_kind["CartRecovered"]})
-    requests = {one.values["id"]: one.values for one in by_kind["MessageRequested"]}
+    requests = {one.values["message_id"]: one.values for one in by_kind["MessageRequested"]}
     people = _people(by_kind)
     wanted = {(prefix + topic, partition) for topic in BARRIER_TOPICS for partition in range(partitions)}
     steps: dict[tuple[str, int, str], set[str]] = defaultdict(set)

@@ -83,12 +83,7 @@ def read_all(bootstrap: str, decoder: Decoder, *topics: str) -> Iterator[Seen]:
             for message in messages:
                 if message.error() is not None:
                     raise OSError(f"reading {message.topic()}: {message.error()}")
-                topic, partition, offset, value = (
-                    message.topic(),
-                    message.partition(),
-                    message.offset(),
-                    message.value(),
-                )
+                topic, partition, offset = message.topic(), message.partition(), message.offset()
                 if offset + 1 >= ends[topic, partition]:
                     left.discard((topic, partition))
                 if offset < ends[topic, partition] and message.value() is not None:

@@ -77,11 +77,17 @@ class Player:
         deadline = time.monotonic() + self.patience * self.stretch
         while time.monotonic() < deadline:
             link = await self.mailbox.restore_link(story.email)
-            if link:
-                await self.client.get(link, follow_redirects=False, headers={"User-Agent": story.user_agent})
+            if link and await self._follow(link, story.user_agent):
                 return True
             await asyncio.sleep(MAIL_POLL_S)
         return False
+
+    async def _follow(self, link: str, user_agent: str) -> bool:
+        try:
+            answer = await self.client.get(link, follow_redirects=False, headers={"User-Agent": user_agent})
+        except httpx2.TransportError:
+            return False
+        return answer.is_redirect
 
     async def _later(self, story: Story, action: Action, happened: int, done: Done) -> None:
         await asyncio.sleep(action.late * self.stretch)
