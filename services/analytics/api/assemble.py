@@ -42,7 +42,7 @@ def dashboard_model(store: StoreConfig, asked: Asked, figures: Figures, as_of: i
         ),
         as_of=moment(as_of),
         carts=models.Carts(**figures.carts, recovered=recovered.carts),
-        levels=_levels(figures),
+        levels=_levels(figures, store.levels),
         messages=models.Messages(
             **figures.messages,
             refused_by_rule=_rules(figures.rules, "refused"),
@@ -57,13 +57,13 @@ def dashboard_model(store: StoreConfig, asked: Asked, figures: Figures, as_of: i
     )
 
 
-def _levels(figures: Figures) -> list[models.Level]:
+def _levels(figures: Figures, of_store: Iterable[int]) -> list[models.Level]:
     cohorts = {level.level_seconds: level for level in figures.levels}
     fired = defaultdict(list)
     for one in figures.fired:
         fired[one.level_seconds].append(one)
     found = []
-    for seconds in sorted(cohorts.keys() | fired.keys()):
+    for seconds in sorted({*of_store, *cohorts, *fired}):
         cohort = cohorts.get(seconds)
         eligible, abandoned = (cohort.eligible, cohort.abandoned) if cohort else (0, 0)
         found.append(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -31,6 +32,14 @@ def edges(start: int, end: int, bucket: Bucket, zone: ZoneInfo, most: int = MOST
         if len(found) > most:
             raise TooManyBuckets(f"more than {most} buckets: choose a larger bucket or a shorter period")
         found.append(min(following(found[-1], zone), end))
+    return found
+
+
+def rolled_up(fine: Sequence[int], counts: Sequence[int], coarse: Sequence[int]) -> list[int]:
+    """Counts of fine buckets as those of coarser ones, whose edges are among theirs."""
+    found = [0] * (len(coarse) - 1)
+    for begin, count in zip(fine, counts, strict=False):  # The last edge begins no bucket.
+        found[bisect_right(coarse, begin) - 1] += count
     return found
 
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from services.analytics.domain.buckets import rolled_up
 from services.analytics.domain.experiment import WINDOW_MS, Arm
 from services.analytics.domain.intervals import Sample
 from services.analytics.store.facts import share
@@ -100,12 +101,15 @@ async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
 async def read_figures(conn: Connection, question: Question) -> Figures:
     """All figures of a dashboard."""
     values = question.values()
+    edges = max(question.edges, question.hours, key=len)  # The finer of both; the other one's buckets are made of its.
+    series = await _series(conn, values, edges)
     fired = [Fired(**row) for row in await _rows(conn, _FIRED, values)]
     levels = sorted({*question.levels, *(one.level_seconds for one in fired)})
     recovered = await _rows(conn, _RECOVERED, values)
     arms = await _rows(conn, _ARMS, values)
     return Figures(
-        carts=(await _rows(conn, _CARTS, values))[0],
+        carts={"opened": sum(series["opened"]), "abandoned": sum(series["abandoned"])}
+        | (await _rows(conn, _CARTS, values))[0],
         levels=[LevelCount(**row) for row in await _rows(conn, _LEVELS, values | {"levels": levels})],
         fired=fired,
         messages=(await _rows(conn, _MESSAGES, values))[0],
@@ -118,8 +122,8 @@ async def read_figures(conn: Connection, question: Question) -> Figures:
         cancelled=sum(row["carts"] for row in recovered if row["cancelled"]),
         treated=_arm([row for row in arms if not row["held_out"]]),
         held_out=_arm([row for row in arms if row["held_out"]]),
-        series=await _series(conn, values, question.edges),
-        hours=await _series(conn, values, question.hours),
+        series={name: rolled_up(edges, counts, question.edges) for name, counts in series.items()},
+        hours={name: rolled_up(edges, counts, question.hours) for name, counts in series.items()},
         consents=await _rows(conn, _CONSENTS, values),
     )
 
@@ -152,8 +156,6 @@ _IN_PERIOD = "store_id = %(store)s AND {0} >= %(start)s AND {0} < %(end)s"
 
 _CARTS = f"""
 SELECT (SELECT count(*) FROM facts.carts WHERE {_IN_PERIOD.format("first_seen_at")}) AS seen,
-       (SELECT count(*) FROM facts.carts WHERE {_IN_PERIOD.format("first_item_at")}) AS opened,
-       (SELECT count(*) FROM facts.carts WHERE {_IN_PERIOD.format("abandoned_at")}) AS abandoned,
        (SELECT count(*) FROM facts.carts WHERE {_IN_PERIOD.format("bot_seen_at")} AND first_seen_at IS NULL) AS bots
 """  # noqa: S608 - put together from constants, as below
 
@@ -224,14 +226,15 @@ FROM ended GROUP BY 1, 2, 3 ORDER BY 1, 2
 """  # noqa: S608
 
 # A journey converts by an order of its cart or of its person (any identity in common) within the window after it entered.
+# Materialised: unnested inside the join, every journey would be held against every order.
 _ARMS = f"""
 WITH entered AS MATERIALIZED (
     SELECT journey_id, held_out, COALESCE(currency, '') AS currency, entered_at,
            array_append(identities, 'cart id ' || cart_id) AS names
     FROM facts.journeys WHERE {_IN_PERIOD.format("entered_at")} AND (treated OR held_out)
-), journeys_named AS (
+), journeys_named AS MATERIALIZED (
     SELECT journey_id, entered_at, name FROM entered CROSS JOIN unnest(names) AS name
-), orders_named AS (
+), orders_named AS MATERIALIZED (
     SELECT order_id, placed_at, currency, total_minor, name
     FROM facts.orders CROSS JOIN unnest(array_append(identities, 'cart id ' || cart_id)) AS name
     WHERE store_id = %(store)s AND placed_at >= %(start)s AND placed_at < %(end)s + %(window)s::bigint

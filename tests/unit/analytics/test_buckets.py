@@ -17,6 +17,7 @@ from services.analytics.domain.buckets import (
     fitting,
     local,
     midnight,
+    rolled_up,
 )
 
 MADRID = ZoneInfo("Europe/Madrid")
@@ -102,3 +103,20 @@ def test_too_many_buckets_are_refused_with_a_remedy() -> None:
 
 def test_the_bucket_fits_the_period() -> None:
     assert [fitting(0, length) for length in (HOUR_MS, DAY_MS, 30 * DAY_MS)] == ["minute", "hour", "day"]
+
+
+@given(
+    st.sampled_from(["Europe/Madrid", "Australia/Lord_Howe", "Asia/Beirut", "Pacific/Apia", "America/Santiago"]),
+    st.integers(at("2011-12-01T00:00"), at("2030-01-01T00:00")),
+    st.integers(1, 20 * DAY_MS),
+)
+@settings(deadline=None)
+def test_hours_add_up_to_days_without_one_lost(name: str, start: int, length: int) -> None:
+    zone = ZoneInfo(name)
+    hours, days = (edges(start, start + length, bucket, zone) for bucket in ("hour", "day"))  # type: ignore[arg-type]
+    assert set(days) <= set(hours)
+    assert sum(rolled_up(hours, [1] * (len(hours) - 1), days)) == len(hours) - 1
+
+
+def test_buckets_are_rolled_up_by_where_they_begin() -> None:
+    assert rolled_up([0, 10, 20, 30, 35], [1, 2, 3, 4], [0, 20, 35]) == [3, 7]
