@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from services.messaging.store import holds, projection, queue
 from trolleybus import outbox
-from trolleybus.consumer import traced
 from trolleybus.contracts.consent import ConsentChanged
 from trolleybus.contracts.customers import CustomerUpdated, IdentitiesLinked
 from trolleybus.contracts.identity import BadIdentity, IdentityHasher, normalise
@@ -93,15 +92,20 @@ class Requests:
         self._hasher = hasher
 
     async def __call__(self, conn: Connection, batch: Sequence[Received[Record]]) -> None:
-        for received in traced(batch):
+        requests: list[tuple[MessageRequested, list[str]]] = []
+        withdrawals: list[MessageWithdrawn] = []
+        for received in batch:
             match received.record:
                 case MessageRequested() as request:
                     _require(request, lambda r: r.message_id and r.store_id and r.journey_id and r.channel)
                     if not request.imported:  # Nothing imported is ever written to.
-                        await queue.enqueue(conn, request, self._address_hashes(request))
+                        requests.append((request, self._address_hashes(request)))
                 case MessageWithdrawn() as withdrawal:
                     _require(withdrawal, lambda r: r.message_id)
-                    await queue.withdraw(conn, withdrawal)
+                    withdrawals.append(withdrawal)
+        await queue.enqueue(conn, requests)
+        for withdrawal in withdrawals:
+            await queue.withdraw(conn, withdrawal)
 
     def _address_hashes(self, request: MessageRequested) -> list[str]:
         """The address under every version of the secret: a word given under an older one still holds."""

@@ -21,7 +21,7 @@ class MessagingSettings(ServiceSettings):
     smtp_timeout_seconds: float = Field(20.0, gt=0, description="For each answer of the server")
     barrier_wait_seconds: float = Field(5.0, gt=0, description="For the projection to pass the ends; else nothing goes")
     claim_batch: int = Field(100, ge=1, le=1000, description="Messages that pass one barrier together")
-    calls_at_once: int = Field(32, ge=1, le=512)
+    calls_at_once: int = Field(64, ge=1, le=512)
     claim_lease_seconds: float = Field(15.0, gt=2)
     call_lease_seconds: float = Field(120.0, gt=0, description="After it a call without an answer is in doubt")
     retry_first_seconds: float = Field(5.0, gt=0)

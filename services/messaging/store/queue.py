@@ -81,56 +81,33 @@ class Outcome:
     values: dict[str, Any] = field(default_factory=dict)
 
 
+_REQUESTED = tuple(MessageRequested.__dataclass_fields__)
 _FIELDS = tuple(Message.__dataclass_fields__)
 COLUMNS = ", ".join(f"m.{name}" for name in _FIELDS)
 
 
-async def enqueue(conn: Connection, request: MessageRequested, address_hashes: Sequence[str]) -> None:
-    """Take a request in; one that is known already is left as it is."""
-    cursor = await conn.execute(
-        "INSERT INTO messages (message_id, store_id, journey_id, campaign_id, cart_id, episode_id, customer_id, channel,"
-        " step, attempt, purpose, address_hash, address_hashes, identities, purchase_since, time_zone, deferred_from,"
-        " not_before, expires_at, requested_at, subject, due_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-        " ON CONFLICT DO NOTHING",
-        [
-            request.message_id,
-            request.store_id,
-            request.journey_id,
-            request.campaign_id,
-            request.cart_id,
-            request.episode_id,
-            request.customer_id,
-            request.channel,
-            request.step,
-            request.attempt,
-            request.purpose,
-            request.address_hash,
-            list(address_hashes),
-            sorted({*request.identities, *address_hashes} - {""}),
-            request.purchase_since,
-            request.time_zone,
-            request.deferred_from,
-            request.not_before,
-            request.expires_at,
-            request.occurred_at,
-            request.subject,
-            request.not_before,
-        ],
-    )
-    if cursor.rowcount:
-        await conn.execute(
-            "INSERT INTO contents (message_id, address, sender_address, sender_name, reply_to, subject, html, body)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+async def enqueue(conn: Connection, requests: Sequence[tuple[MessageRequested, Sequence[str]]]) -> None:
+    """Take requests in, each with the hashes of its address; those that are known already are left as they are."""
+    async with conn.cursor() as cursor:
+        await cursor.executemany(
+            "WITH fresh AS ("
+            "INSERT INTO messages (message_id, store_id, journey_id, campaign_id, cart_id, episode_id, customer_id, channel,"
+            " step, attempt, purpose, address_hash, address_hashes, identities, purchase_since, time_zone, deferred_from,"
+            " not_before, expires_at, requested_at, subject, due_at)"
+            " VALUES (%(message_id)s, %(store_id)s, %(journey_id)s, %(campaign_id)s, %(cart_id)s, %(episode_id)s,"
+            " %(customer_id)s, %(channel)s, %(step)s, %(attempt)s, %(purpose)s, %(address_hash)s, %(address_hashes)s,"
+            " %(identities)s, %(purchase_since)s, %(time_zone)s, %(deferred_from)s, %(not_before)s, %(expires_at)s,"
+            " %(occurred_at)s, %(subject)s, %(not_before)s) ON CONFLICT DO NOTHING RETURNING message_id)"
+            " INSERT INTO contents (message_id, address, sender_address, sender_name, reply_to, subject, html, body)"
+            " SELECT message_id, %(address)s, %(sender_address)s, %(sender_name)s, %(reply_to)s, %(subject)s, %(html)s,"
+            " %(text)s FROM fresh",
             [
-                request.message_id,
-                request.address,
-                request.sender_address,
-                request.sender_name,
-                request.reply_to,
-                request.subject,
-                request.html,
-                request.text,
+                {
+                    **{name: getattr(request, name) for name in _REQUESTED},
+                    "address_hashes": list(hashes),
+                    "identities": sorted({*request.identities, *hashes} - {""}),
+                }
+                for request, hashes in requests
             ],
         )
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.messaging.links import CLICK, RESTORE, MessageLinks
-from services.messaging.mail import BadMail, Letter, add_pixel, build, rewrite_links
+from services.messaging.mail import BadMail, Letter, add_pixel, build, parts_of, rewrite_links
 from trolleybus.security import BadLink, Links
 
 LETTER = Letter(
@@ -51,6 +51,23 @@ def test_P8_what_is_no_address_makes_no_mail(address: str) -> None:
         build(replace(LETTER, recipient=address))
     with pytest.raises(BadMail):
         build(replace(LETTER, sender_address=address))
+
+
+BODY = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]))
+
+
+@given(text=st.lists(BODY), html=st.lists(BODY))
+def test_what_is_written_is_what_is_read(text: list[str], html: list[str]) -> None:
+    letter = replace(LETTER, text="x" + "\n".join(text) + "x", html="x" + "\r\n".join(html) + "x")
+    parts = parts_of(build(letter))
+    assert parts["text"].replace("\r\n", "\n") == letter.text
+    assert parts["html"].replace("\r\n", "\n") == letter.html.replace("\r\n", "\n")
+
+
+@given(subject=BODY)
+def test_a_subject_is_read_as_it_was_written(subject: str) -> None:
+    mail = message_from_bytes(build(replace(LETTER, subject=subject)), policy=default)
+    assert " ".join(str(mail["Subject"]).split()) == " ".join(" ".join(subject.split())[:500].split())
 
 
 def test_the_one_click_headers_stand_unfolded_on_a_line_each() -> None:
