@@ -52,6 +52,7 @@ async def _leave_carts(client: httpx2.AsyncClient, storefront: Storefront) -> No
         numbers = range(second * PER_SECOND, (second + 1) * PER_SECOND)
         customers = [
             {
+                "event_id": f"customer-{number}",
                 "customer_id": f"C{number}",
                 "email": f"shopper-{number}@example.com",
                 "consent": [{"channel": "email", "state": "granted", "by": "person", "evidence": "bench"}],
@@ -61,6 +62,7 @@ async def _leave_carts(client: httpx2.AsyncClient, storefront: Storefront) -> No
         carts = [
             {
                 "event": "cart_updated",
+                "event_id": f"cart-{number}",
                 "cart_id": f"cart-{number}",
                 "customer_id": f"C{number}",
                 "email": f"shopper-{number}@example.com",

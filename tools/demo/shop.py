@@ -85,7 +85,7 @@ class Shop:
     @property
     def dashboard(self) -> str:
         """The store's page with the last hour's figures."""
-        return f"{self._env['ANALYTICS_URL']}/?store_id={self.store_id}&range=hour"
+        return f"{self._env['ANALYTICS_URL']}/?store_id={self.store_id}&range=last_hour"
 
     async def sign_in_link(self) -> str:
         """A link that signs a browser in, once, and leads to the dashboard."""
