@@ -99,7 +99,8 @@ def merge(contents: Contents, record: CartActivity, at: int) -> Contents:
 
 def newer_than(contents: Contents, at: int) -> Contents:
     """The contents without what is of that time or older."""
-    return _raise_floor(contents, Stamp(at, "\U0010ffff"), {}, Money())
+    floor = Stamp(at, "\U0010ffff")
+    return contents if floor <= contents.floor else _raise_floor(contents, floor, {}, Money())
 
 
 def line_key(line: CartLine) -> str:

@@ -101,6 +101,7 @@ class CartState:
     def to_row(self) -> list[Any]:
         """JSON-able, positional."""
         row: list[Any] = [getattr(self, name) for name in _PLAIN]
+        row[_FIRED], row[_EARLIER] = [list(level) for level in self.fired], [list(level) for level in self.earlier]
         row.append(_money_row(self.closed_value))
         row.append(_contents_row(self.contents))
         return [ROW_VERSION, *row]
@@ -123,6 +124,7 @@ class CartState:
 
 _FIELDS = tuple(item.name for item in fields(CartState))
 _PLAIN = tuple(name for name in _FIELDS if name not in ("closed_value", "contents"))
+_FIRED, _EARLIER = _PLAIN.index("fired"), _PLAIN.index("earlier")
 _LINE_TEXTS = ("line_id", "product_id", "variant_id", "name", "url", "image_url", "category", "brand")
 
 

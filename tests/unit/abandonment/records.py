@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from services.abandonment.domain.effects import Effect
 from services.abandonment.domain.engine import Step, advance, take
 from services.abandonment.domain.state import CartState, Position
@@ -78,9 +80,14 @@ class Cart:
 
     def _kept(self, step: Step) -> list[Effect]:
         # Through the row each time: what is lost on the way to the changelog shows in every test.
-        self.state = CartState.from_row(step.state.to_row()) if step.state else None
+        self.state = kept(step.state) if step.state else None
         self.steps.append(step)
         return list(step.effects)
+
+
+def kept(state: CartState) -> CartState:
+    """The state as it comes back from its row."""
+    return CartState.from_row(orjson.loads(orjson.dumps(state.to_row())))
 
 
 def told(effects: Iterable[Effect]) -> list[tuple[Any, ...]]:

@@ -90,3 +90,10 @@ def test_newer_than_keeps_only_what_is_newer() -> None:
     contents = merged(activity("snapshot", 1, line("a")), activity("lines_added", 3, line("b")))
     kept = newer_than(contents, contents.entries["a"].stamp.at + 1)
     assert quantities(kept) == {"b": 1}
+
+
+def test_newer_than_never_lowers_the_floor() -> None:
+    emptied = merged(activity("cart_emptied", 9))
+    kept = newer_than(emptied, emptied.floor.at - 5)
+    late = activity("lines_added", 7, line("a"))
+    assert not merge(kept, late, late.occurred_at).holds_items()

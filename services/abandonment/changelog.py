@@ -1,0 +1,44 @@
+"""The table's topic. It is the detector's own and no contract: its partitions must be those of cart.activity, which
+differ between installations and tests, so it follows that topic instead of standing in schemas/topics.yaml."""
+
+from __future__ import annotations
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from trolleybus.topics import Topic
+
+CONFIG = {
+    "cleanup.policy": "compact",
+    "min.cleanable.dirty.ratio": "0.3",
+    "segment.ms": "3600000",
+    "message.timestamp.type": "LogAppendTime",
+}
+
+
+class ChangelogMismatch(Exception):
+    """The changelog cannot hold the source's state; the text says why."""
+
+
+async def ensure_changelog(bootstrap: str, name: str, source: Topic) -> int:
+    """Create the topic, or check it; returns its partition count, which is the source's. Replication is the source's too."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        described = {entry["topic"]: entry for entry in await admin.describe_topics([source.full_name, name])}
+        if described[source.full_name]["error_code"]:
+            raise ChangelogMismatch(f"topic {source.full_name} is missing: run `trolleybus topics apply`")
+        partitions = described[source.full_name]["partitions"]
+        if described[name]["error_code"] == 0:
+            found = len(described[name]["partitions"])
+            if found != len(partitions):
+                raise ChangelogMismatch(f"{name} has {found} partitions and {source.full_name} has {len(partitions)}")
+            return found
+        wanted = NewTopic(name, len(partitions), len(partitions[0]["replicas"]), topic_configs=CONFIG)
+        answer = await admin.create_topics([wanted], timeout_ms=30_000)
+        for topic, code, *detail in answer.topic_errors:
+            if code and for_code(code) is not TopicAlreadyExistsError:
+                raise ChangelogMismatch(f"Kafka did not create {topic}: {for_code(code).__name__} {detail}")
+        return len(partitions)
+    finally:
+        await admin.close()

@@ -1,0 +1,23 @@
+"""Settings of the detector, beside those of every service."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from trolleybus.settings import ServiceSettings
+
+
+class AbandonmentSettings(ServiceSettings):
+    """How quickly silence is noticed, and how quickly a dead worker is replaced."""
+
+    service: ClassVar[str] = "abandonment"
+
+    port: int = Field(8102, ge=0, le=65535)
+
+    tick_seconds: float = Field(0.05, gt=0, description="Time between looks at what silence made due")
+    fetch_wait_ms: int = Field(100, ge=1, description="How long Kafka may hold a fetch at the end of the log")
+    clock_margin_ms: int = Field(
+        50, ge=0, description="Clocks of hosts and replication may differ by this; levels are told that much later"
+    )
+    session_timeout_seconds: float = Field(6.0, gt=0, description="A worker silent for this long is replaced")
+    batch_records: int = Field(500, ge=1, description="Records, and carts due, handled before their state is kept")
