@@ -10,6 +10,7 @@ from tools.seed.people import people, records
 from tools.seed.rhythm import moment
 from tools.simulator.catalogue import catalogue, product_record
 from trolleybus.contracts.identity import IdentityHasher
+from trolleybus.contracts.orders import OrderPlaced
 from trolleybus.contracts.records import Record
 
 DAYS = 30
@@ -64,7 +65,7 @@ def plan(
         if random.random() < 0.5:
             story.check_out()
         story.campaign()
-        left += not any(type(record).__name__ == "OrderPlaced" for record in story.records)
+        left += not any(isinstance(record, OrderPlaced) and record.occurred_at <= now_ms for record in story.records)
         stories.append(story)
     for number in range(size.active):
         began = now_ms - random.randint(1, max(2, store.first_level_s * 1000 // 2))
