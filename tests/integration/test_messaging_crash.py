@@ -27,6 +27,8 @@ class Smarthost:
         self.mails: list[bytes] = []
         self.on_mail: Callable[[asyncio.StreamWriter], Awaitable[None]] = accept
         self.rcpt = "250 2.1.5 fine"
+        self.rcpt_waits = 0.0
+        self.asked = 0
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -38,6 +40,8 @@ class Smarthost:
                     writer.write(b"221 bye\r\n")
                     break
                 if verb == b"RCPT":
+                    self.asked += 1
+                    await asyncio.sleep(self.rcpt_waits)
                     writer.write(f"{self.rcpt}\r\n".encode())
                 elif verb == b"DATA":
                     writer.write(b"354 go on\r\n")
@@ -200,3 +204,47 @@ async def test_P3_a_claim_whose_process_dies_before_the_call_passes_the_barrier_
         await world.reaches(request.message_id, "sent")
         rows = await world.rows("SELECT claim FROM messages WHERE message_id = %s", request.message_id)
         assert rows == [{"claim": 2}]
+
+
+async def test_P3_a_server_that_is_slow_before_the_mail_gets_it_only_behind_a_new_barrier(
+    world: World, tmp_path: Path
+) -> None:
+    async with smarthost() as host:
+        host.rcpt_waits = 2.5  # Longer than a barrier is good for.
+        patient = smtp(host, SMTP_TIMEOUT_SECONDS="10", CALL_LEASE_SECONDS="60")
+        async with running(world, tmp_path / "messaging.log", **patient):
+            request, buyer = world.request("slow@example.com"), world.request("slow-buyer@example.com")
+            await world.send(request, buyer)
+
+            async def asked_for_both() -> bool:
+                return host.asked == 2
+
+            await eventually(asked_for_both)
+            host.rcpt_waits = 0.0
+            await world.send(world.order(cart_id=buyer.cart_id))
+            await world.reaches(request.message_id, "sent")
+            await world.reaches(buyer.message_id, "refused")
+            assert len(host.mails) == 1
+            rows = await world.rows(
+                "SELECT called_at - barrier_read_at AS age FROM messages WHERE message_id = %s", request.message_id
+            )
+            assert 0 <= rows[0]["age"] <= 2000
+
+
+async def test_P3_a_projection_above_the_end_of_the_log_sends_nothing(world: World, tmp_path: Path) -> None:
+    async with running(world, tmp_path / "messaging.log") as messaging:
+        place = "consumer LIKE '%%messaging.gate' AND topic LIKE '%%consent%%' AND partition = 3"
+        async with world.database() as conn:
+            await conn.execute(f"UPDATE kafka_positions SET next_offset = next_offset + 1000 WHERE {place}")
+        request = world.request("restored@example.com")
+        await world.send(request)
+        await world.reaches(request.message_id, "queued")
+
+        async def fails_closed() -> bool:
+            return 'barrier_failures_total{reason="above_the_end"}' in (await messaging.get("/metrics")).text
+
+        await eventually(fails_closed)
+        assert await world.state(request.message_id) == "queued"
+        async with world.database() as conn:
+            await conn.execute(f"UPDATE kafka_positions SET next_offset = next_offset - 1000 WHERE {place}")
+        await world.reaches(request.message_id, "sent")

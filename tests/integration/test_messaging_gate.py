@@ -1,6 +1,8 @@
 """The send gate on real servers: purchases, words, holds, and two processes at one queue."""
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
@@ -219,12 +221,50 @@ async def test_P8_a_malformed_order_holds_its_store_and_only_it(world: World, me
     found = (await messaging.get("/api/v1/holds")).json()["holds"]
     assert [(one["store_id"], one["partition"], one["record_offset"]) for one in found] == [(held, partition, offset)]
     hold = found[0]["id"]
+    listed = await _command(world, "list")
+    assert f"offset {offset}" in " ".join(listed.split())
     unreasoned = await messaging.post(f"/api/v1/holds/{hold}/release", json={"reason": ""})
     assert unreasoned.status_code == 422
     assert (await messaging.post(f"/api/v1/holds/{hold}/release", json={"reason": "a test order"})).status_code == 200
     await world.reaches(stopped.message_id, "sent")
     released = (await messaging.get("/api/v1/holds", params={"released": True})).json()["holds"]
     assert [one["release_reason"] for one in released if one["id"] == hold] == ["a test order"]
+
+
+async def _command(world: World, *arguments: str) -> str:
+    """What `trolleybus hold …` prints."""
+    code = "from services.messaging.commands import hold; hold()"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, *arguments, env={**os.environ, **world.env, "COLUMNS": "200"},
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output.decode()
+
+
+async def test_P8_the_command_line_releases_a_hold_of_every_store(world: World, messaging: Messaging) -> None:
+    partition, offset = await world.send_raw("consent", b"", b"nonsense", "")
+
+    async def held() -> int:
+        rows = await world.rows(
+            "SELECT id FROM holds WHERE store_id = '*' AND record_offset = %s AND partition = %s", offset, partition
+        )
+        return int(rows[0]["id"]) if rows else 0
+
+    hold = await eventually(held)
+    request = world.request("everybody@example.com")
+    await world.send(request)
+
+    async def waits() -> bool:
+        rows = await world.rows("SELECT waiting_for FROM messages WHERE message_id = %s", request.message_id)
+        return bool(rows) and "held" in rows[0]["waiting_for"]
+
+    await eventually(waits)
+    await _command(world, "release", str(hold), "--reason", "nonsense of a test")
+    await world.reaches(request.message_id, "sent")
+    rows = await world.rows("SELECT release_reason FROM holds WHERE id = %s", hold)
+    assert rows == [{"release_reason": "nonsense of a test"}]
 
 
 async def test_P4_two_processes_at_one_queue_send_each_message_once(
