@@ -1,0 +1,1 @@
+"""Random faults for minutes: `make chaos`, `make chaos ONLY=line`."""
