@@ -1,9 +1,6 @@
 """Figures made anew from the log."""
 
 import asyncio
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,13 +9,17 @@ import pytest_asyncio
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
+from click.testing import Result
+from typer.testing import CliRunner
 
+from services.analytics import commands
 from services.analytics.domain.facts import TABLES
 from services.analytics.domain.projection import TOPICS
 from services.analytics.rebuild import Rebuild, RebuildError
-from tests.integration.analytics_harness import OPERATOR, World, running, world
+from tests.integration.analytics_harness import World, running, world
 from tests.unit.analytics.life import life
-from trolleybus.db import connect
+from trolleybus.cli import CommandError
+from trolleybus.db import connect, create_database
 
 START = 1_760_000_000_000
 
@@ -154,25 +155,24 @@ async def _with_a_cut_log(service: World) -> None:
     assert await contents(service) == before
 
 
-async def test_the_command_checks_and_rebuilds(service: World) -> None:
-    # The command knows the service's own database only: it is given one under that name.
-    environment = {
-        **os.environ,
-        "KAFKA_BOOTSTRAP_SERVERS": service.settings.kafka_bootstrap_servers,
-        "SCHEMA_REGISTRY_URL": service.settings.schema_registry_url,
-        "POSTGRES_URL": service.settings.postgres_url,
-        "TOPIC_PREFIX": "nobody-reads-this.",
-        "INSTALLATION_SECRET": service.settings.installation_secret.get_secret_value(),
-        "SIGNING_KEYS": "k" * 40,
-        "OPERATOR_TOKEN": OPERATOR,
-    }
-    done = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-c", "from trolleybus.cli import main; main()", "rebuild", "analytics", "--check"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "nothing to rebuild" in done.stderr or "no facts yet" in done.stderr or "does not exist" in done.stderr
+async def test_the_command_checks_and_rebuilds(service: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "load_settings", lambda _kind: service.settings)
+
+    async def trolleybus(*arguments: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, commands.rebuild, arguments)
+
+    checked = await trolleybus("analytics", "--check")
+    assert checked.exit_code == 0, checked.output
+    await service.rows("UPDATE facts.recoveries SET total_minor = total_minor + 1")
+    wrong = await trolleybus("analytics", "--check")
+    assert isinstance(wrong.exception, CommandError)
+    assert "differ from the log" in str(wrong.exception)
+    assert (await trolleybus("analytics")).exit_code == 0
+    assert (await trolleybus("analytics", "--check")).exit_code == 0
+
+
+async def test_a_database_without_facts_is_told_so(env: dict[str, str]) -> None:
+    async with world(env) as around:
+        await create_database(around.settings.database_url)
+        with pytest.raises(RebuildError, match="start the analytics service once"):
+            await rebuild(around).check(silent)

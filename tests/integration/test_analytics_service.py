@@ -290,6 +290,7 @@ async def test_the_page_shows_the_figures_without_inline_script_or_style(
     assert " style=" not in page.text
     assert "<script>" not in page.text
     assert " on" not in "".join(part.split(">")[0] for part in page.text.split("<button"))
+    assert (await service.get("/dashboard", store_id=one.store_id)).status_code == 200
     german = await service.get(
         "/figures",
         {"Authorization": f"Bearer {OPERATOR}", "Accept-Language": "de-DE,de;q=0.9"},

@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 
 from services.analytics.api import models
 from services.analytics.api.access import Directory, Reader, reader_required
@@ -47,7 +47,7 @@ Within = Annotated[Range, Query(alias="range")]
 
 
 def pages_router(settings: AnalyticsSettings, directory: Directory, figures: Figures) -> APIRouter:
-    """`/` for people, `/figures` for the page's own script."""
+    """`/` (and `/dashboard`) for people, `/figures` for the page's own script."""
     router = APIRouter(include_in_schema=False)
     pages = Pages(settings, HERE / "templates")
     reader_of = Depends(reader_required(settings, directory))
@@ -67,6 +67,7 @@ def pages_router(settings: AnalyticsSettings, directory: Directory, figures: Fig
             "ingest_url": settings.ingest_url,
         }
 
+    @router.get("/dashboard")  # The navigation's name for it.
     @router.get("/")
     async def page(
         request: Request, reader: Reader = reader_of, store_id: StoreId = "", within: Within = "last_24_hours"
@@ -93,10 +94,6 @@ def pages_router(settings: AnalyticsSettings, directory: Directory, figures: Fig
         request: Request, store_id: StoreId, reader: Reader = reader_of, within: Within = "last_24_hours"
     ) -> HTMLResponse:
         return pages.render(request, "_figures.html", **await shown(request, reader.store(store_id), within))
-
-    @router.get("/dashboard")
-    async def dashboard(request: Request) -> RedirectResponse:
-        return RedirectResponse(f"/?{request.url.query}" if request.url.query else "/")
 
     return router
 
