@@ -56,7 +56,7 @@ class Line:
         self, shop: Shop, storefront: Storefront, *, seed: int, shoppers: int, per_second: float
     ) -> list[Done]:
         """Shoppers until all have ended."""
-        mailbox = LocalInbox(self.env["MESSAGING_URL"], self.env["OPERATOR_TOKEN"], self.client)
+        mailbox = LocalInbox(self.env["MESSAGING_URL"], self.env["OPERATOR_TOKEN"], shop.store_id, self.client)
         player = Player(storefront, self.client, mailbox, patience=60)
         await player.play(stories(seed, catalogue(seed), "EUR"), per_second=per_second, count=shoppers)
         assert [(one.shopper, one.failed) for one in player.done if one.failed] == []

@@ -87,7 +87,9 @@ async def _run(once: bool, console: Console, watch: Stopwatch) -> Tally | None:
         await send_catalogue(env, shop.store_id, items, CURRENCY, SHOP_URL)
         watch.mark("store")
         await _show_links(shop, env, console)
-        player = Player(storefront, client, LocalInbox(env["MESSAGING_URL"], env["OPERATOR_TOKEN"], client))
+        player = Player(
+            storefront, client, LocalInbox(env["MESSAGING_URL"], env["OPERATOR_TOKEN"], shop.store_id, client)
+        )
         playing = asyncio.create_task(
             player.play(stories(SEED, items, CURRENCY), per_second=SHOPPERS_PER_SECOND), name="storefront"
         )

@@ -1,6 +1,7 @@
 """`trolleybus simulate`: a storefront's traffic against a running gateway."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -12,13 +13,14 @@ from rich.progress import Progress
 from tools.simulator.catalogue import catalogue
 from tools.simulator.mailbox import LocalInbox, Mailbox, NoMail
 from tools.simulator.player import Player, Storefront
-from tools.simulator.stories import stories
-from tools.simulator.truth import save
+from tools.simulator.stories import Story, stories
+from tools.simulator.truth import Done, save
 from tools.stack.state import read_environment
 from trolleybus.cli import CommandError, dev_dir
 
 
 def simulate(
+    store: Annotated[str, typer.Option(envvar="STORE_ID", help="The store's id.")],
     write_key: Annotated[str, typer.Option(envvar="STORE_WRITE_KEY", help="The store's write key.")],
     secret_key: Annotated[str, typer.Option(envvar="STORE_SECRET_KEY", help="The store's secret key.")],
     shoppers: Annotated[int, typer.Option(help="How many shoppers come.")] = 100,
@@ -36,25 +38,24 @@ def simulate(
         raise CommandError(
             f"no stack runs here ({dev_dir()}/env names no INGEST_URL): run `trolleybus stack up` and `trolleybus up`"
         )
-    asyncio.run(_simulate(env, Storefront(ingest_url=env["INGEST_URL"], write_key=write_key, secret_key=secret_key),
-                          shoppers, per_second, seed, currency, read_mail, truth))  # fmt: skip
+    storefront = Storefront(ingest_url=env["INGEST_URL"], write_key=write_key, secret_key=secret_key)
+    client = httpx2.AsyncClient(timeout=15)
+    mailbox: Mailbox = LocalInbox(env["MESSAGING_URL"], env["OPERATOR_TOKEN"], store, client) if read_mail else NoMail()
+    done = asyncio.run(
+        _simulate(Player(storefront, client, mailbox), stories(seed, catalogue(seed), currency), per_second, shoppers)
+    )
+    failed = [one for one in done if one.failed]
+    Console().print(f"{len(done)} shoppers, {sum(one.ordered() for one in done)} orders, {len(failed)} failed")
+    if truth:
+        save(done, truth)
+    if failed:
+        raise CommandError(f"the gateway refused {failed[0].shopper}: {failed[0].failed}")
 
 
-async def _simulate(
-    env: dict[str, str], storefront: Storefront, shoppers: int, per_second: float, seed: int, currency: str, read_mail: bool, truth: Path | None
-) -> None:  # fmt: skip
-    async with httpx2.AsyncClient(timeout=15) as client:
-        mailbox: Mailbox = LocalInbox(env["MESSAGING_URL"], env["OPERATOR_TOKEN"], client) if read_mail else NoMail()
-        player = Player(storefront, client, mailbox)
+async def _simulate(player: Player, told: Iterator[Story], per_second: float, shoppers: int) -> list[Done]:
+    async with player.client:
         with Progress() as progress:
             bar = progress.add_task("requests acknowledged", total=None)
             player.on_deed = lambda _: progress.advance(bar)
-            await player.play(stories(seed, catalogue(seed), currency), per_second=per_second, count=shoppers)
-    failed = [one for one in player.done if one.failed]
-    Console().print(
-        f"{len(player.done)} shoppers, {sum(one.ordered() for one in player.done)} orders, {len(failed)} failed"
-    )
-    if truth:
-        save(player.done, truth)
-    if failed:
-        raise CommandError(f"the gateway refused {failed[0].shopper}: {failed[0].failed}")
+            await player.play(told, per_second=per_second, count=shoppers)
+    return player.done

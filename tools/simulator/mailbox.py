@@ -25,9 +25,10 @@ class NoMail:
 
 
 class LocalInbox:
-    """The local inbox of the messaging service."""
+    """The local inbox of the messaging service; of one store, for earlier stores' shoppers may have the same addresses."""
 
-    def __init__(self, messaging_url: str, operator_token: str, client: httpx2.AsyncClient) -> None:
+    def __init__(self, messaging_url: str, operator_token: str, store_id: str, client: httpx2.AsyncClient) -> None:
+        self._store_id = store_id
         self._url = messaging_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {operator_token}"}
         self._client = client
@@ -40,7 +41,9 @@ class LocalInbox:
             return None
 
     async def _newest(self, email: str) -> str | None:
-        answer = await self._client.get(f"{self._url}/api/v1/inbox", params={"to": email}, headers=self._headers)
+        answer = await self._client.get(
+            f"{self._url}/api/v1/inbox", params={"to": email, "store_id": self._store_id}, headers=self._headers
+        )
         if answer.status_code >= 500:
             return None
         answer.raise_for_status()
