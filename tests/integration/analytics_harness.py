@@ -86,7 +86,12 @@ class World:
             StoreKey(key_id="w", kind="write", hash=hash_key(write)),
             StoreKey(key_id="s", kind="secret", hash=hash_key(secret)),
         )
-        settings = {"name": f"Shop {store_id}", "currency": "EUR", "time_zone": "Europe/Madrid", "levels": (900, 3600)}
+        settings: dict[str, Any] = {
+            "name": f"Shop {store_id}",
+            "currency": "EUR",
+            "time_zone": "Europe/Madrid",
+            "levels": (900, 3600),
+        }
         config = StoreConfig(
             id=f"{store_id}-1", store_id=store_id, occurred_at=1, version=1, keys=keys, **settings | changes
         )
@@ -100,7 +105,7 @@ class World:
         assert self.app is not None
         assert await self.app.state.consumer.caught_up(60)
 
-    async def get(self, path: str, headers: dict[str, str] | None = None, **params: str | int) -> httpx2.Response:
+    async def get(self, path: str, headers: dict[str, str] | None = None, **params: Any) -> httpx2.Response:
         sent = {"Authorization": f"Bearer {OPERATOR}"} if headers is None else headers
         async with httpx2.AsyncClient(base_url=self.url, timeout=30) as client:
             return await client.get(path, params=params, headers=sent)
@@ -108,7 +113,7 @@ class World:
     async def rows(self, query: str, *values: object) -> list[dict[str, Any]]:
         conn = await connect(self.settings.database_url, name="test")
         try:
-            cursor = await conn.execute(query, values)  # type: ignore[call-overload]
+            cursor = await conn.execute(query, values)
             return await cursor.fetchall() if cursor.description else []
         finally:
             await conn.close()
@@ -133,17 +138,18 @@ async def eventually(condition: Callable[[], Awaitable[T]], within_s: float = 30
 async def world(env: dict[str, str]) -> AsyncIterator[World]:
     """Topics of its own and a database of its own, which is dropped at the end."""
     unique = uuid4().hex[:8]
-    settings = OwnDatabase(
-        database_name=f"analytics_{unique}",
-        topic_prefix=f"a{unique}.",
-        kafka_bootstrap_servers=env["KAFKA_BOOTSTRAP_SERVERS"],
-        schema_registry_url=env["SCHEMA_REGISTRY_URL"],
-        postgres_url=env["POSTGRES_URL"],
-        installation_secret=f"1:{'c2VjcmV0' * 8}",
-        signing_keys="k" * 40,
-        operator_token=OPERATOR,
-        port=_free_port(),
-    )
+    values = {
+        "database_name": f"analytics_{unique}",
+        "topic_prefix": f"a{unique}.",
+        "kafka_bootstrap_servers": env["KAFKA_BOOTSTRAP_SERVERS"],
+        "schema_registry_url": env["SCHEMA_REGISTRY_URL"],
+        "postgres_url": env["POSTGRES_URL"],
+        "installation_secret": f"1:{'c2VjcmV0' * 8}",
+        "signing_keys": ("k" * 40,),
+        "operator_token": OPERATOR,
+        "port": _free_port(),
+    }
+    settings = OwnDatabase.model_validate(values)
     topics = Topics.load(settings.topic_prefix)
     used = [topics[name] for name in USED]
     await create_topics(settings.kafka_bootstrap_servers, used, lambda _: None)

@@ -3,7 +3,8 @@
 import asyncio
 import json
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 import httpx2
 import pytest
@@ -21,6 +22,7 @@ from trolleybus.contracts.money import Money
 from trolleybus.contracts.orders import OrderChanged, OrderPlaced
 from trolleybus.contracts.records import Record
 from trolleybus.contracts.recovery import CartAbandoned, CartRecovered
+from trolleybus.envelope import Outgoing
 
 START = 1_760_000_000_000
 END = START + 3 * DAY_MS
@@ -47,7 +49,7 @@ async def lived(service: World) -> tuple[Shop, Shop, list[Record]]:
     return one, other, records
 
 
-def ask(**more: str | int) -> dict[str, str | int]:
+def ask(**more: str | int) -> dict[str, Any]:
     return {"from": START, "to": END} | more
 
 
@@ -56,7 +58,7 @@ async def test_the_figures_are_those_counted_by_hand(service: World, lived: tupl
     answer = await service.get(f"{API}/dashboard", store_id=one.store_id, **ask())
     assert answer.status_code == 200, answer.text
     board = answer.json()
-    of = defaultdict(list)
+    of: dict[type[Record], list[Any]] = defaultdict(list)
     for record in records:
         of[type(record)].append(record)
     alive = [r for r in of[CartActivity] if not r.marks]
@@ -92,9 +94,9 @@ async def test_the_figures_are_those_counted_by_hand(service: World, lived: tupl
     assert board["period"]["bucket"] == "hour"
 
 
-def sums(amounts: object) -> dict[str, int]:
+def sums(amounts: Iterable[Money]) -> dict[str, int]:
     found: Counter[str] = Counter()
-    for amount in amounts:  # type: ignore[attr-defined]
+    for amount in amounts:
         found[amount.currency] += amount.minor
     return dict(found)
 
@@ -102,7 +104,7 @@ def sums(amounts: object) -> dict[str, int]:
 async def test_an_order_of_the_same_person_in_another_cart_converts_a_journey(service: World) -> None:
     shop = await service.open_shop("store-person")
     person = ("email:v1:person",)
-    common = {"store_id": shop.store_id, "identities": person, "occurred_at": START}
+    common: dict[str, Any] = {"store_id": shop.store_id, "identities": person, "occurred_at": START}
     value = Money(minor=1000, currency="EUR")
     await service.send(
         [
@@ -129,7 +131,7 @@ async def test_an_order_of_the_same_person_in_another_cart_converts_a_journey(se
 
 async def test_carts_are_paged_with_their_time_lines(service: World, lived: tuple[Shop, Shop, list[Record]]) -> None:
     one, _, records = lived
-    seen: list[dict[str, object]] = []
+    seen: list[dict[str, Any]] = []
     after = ""
     while True:
         page = (await service.get(f"{API}/carts", store_id=one.store_id, limit=70, after=after)).json()
@@ -143,7 +145,7 @@ async def test_carts_are_paged_with_their_time_lines(service: World, lived: tupl
     recovered = {r.cart_id for r in records if isinstance(r, CartRecovered)}
     assert {cart["cart_id"] for cart in seen if cart["state"] == "recovered"} == recovered
     line = next(cart["time_line"] for cart in seen if cart["cart_id"] in recovered)
-    kinds = [event["what"] for event in line]  # type: ignore[index, attr-defined]
+    kinds = [event["what"] for event in line]
     assert kinds[0] == "opened"
     assert kinds[-1] == "recovered"
     assert "abandoned" in kinds
@@ -186,11 +188,11 @@ async def test_P7_whatever_a_key_asks_the_answer_tells_of_its_store_only(
             "limit": texts,
         },
     )
-    cases: list[tuple[str, dict[str, str]]] = []
+    cases: list[tuple[str, dict[str, Any]]] = []
 
     @given(st.sampled_from(["dashboard", "carts", "stores"]), asked)
     @settings(max_examples=60, database=None)
-    def collect(path: str, params: dict[str, str]) -> None:
+    def collect(path: str, params: dict[str, Any]) -> None:
         cases.append((path, params))
 
     collect()
@@ -238,7 +240,7 @@ async def test_P7_the_same_cart_id_in_two_stores_is_two_carts(service: World) ->
 async def test_a_question_that_cannot_be_answered_is_told_as_a_problem(
     service: World,
     lived: tuple[Shop, Shop, list[Record]],
-    params: dict[str, str],
+    params: dict[str, Any],
     status: int,
     field: str | None,
 ) -> None:
@@ -348,8 +350,6 @@ async def test_P8_a_malformed_order_is_written_down_and_the_figures_go_on(servic
     good = OrderPlaced(
         id="g", store_id=shop.store_id, order_id="g", occurred_at=START, total=Money(minor=1, currency="EUR")
     )
-    from trolleybus.envelope import Outgoing
-
     await service.writer.send_outgoing(
         [Outgoing(topic.full_name, topic.key_of(good), b"not avro", [("ce_storeid", shop.store_id.encode())])]
     )

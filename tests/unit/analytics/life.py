@@ -1,7 +1,8 @@
 """The life of a store's carts as records, from a seed: what every service would write of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
+from typing import Any
 
 from trolleybus.contracts import ids
 from trolleybus.contracts.cart import CartActivity, CartLine
@@ -42,7 +43,7 @@ def cart_life(random: Random, store_id: str, cart_id: str, at: int) -> Iterator[
     line = CartLine(line_id="a", product_id="mug", quantity=1, unit_price=value)
     numbers = iter(range(10_000))
 
-    def activity(when: int, kind: str, **more: object) -> CartActivity:
+    def activity(when: int, kind: str, **more: Any) -> CartActivity:
         return CartActivity(
             id=ids.derived_id(store_id, cart_id, next(numbers)),
             store_id=store_id,
@@ -50,7 +51,7 @@ def cart_life(random: Random, store_id: str, cart_id: str, at: int) -> Iterator[
             occurred_at=when,
             received_at=when,
             kind=kind,
-            **more,  # type: ignore[arg-type]
+            **more,
         )
 
     if random.random() < 0.08:
@@ -76,7 +77,7 @@ def cart_life(random: Random, store_id: str, cart_id: str, at: int) -> Iterator[
     if random.random() < 0.3:
         yield from _order(random, store_id, cart_id, at + 3 * MINUTE, value, person, activity)
         return
-    common = {"store_id": store_id, "cart_id": cart_id, "episode_id": episode, "customer_id": person[1]}
+    common: dict[str, Any] = {"store_id": store_id, "cart_id": cart_id, "episode_id": episode, "customer_id": person[1]}
     if random.random() < 0.1:
         yield activity(at + 2 * MINUTE, "cart_emptied")
         yield CartCleared(id=ids.episode_end(episode, "cleared", "x"), occurred_at=at + 2 * MINUTE, **common)
@@ -100,7 +101,12 @@ def cart_life(random: Random, store_id: str, cart_id: str, at: int) -> Iterator[
     first = at + MINUTE + fired[0] * 1000
     journey = ids.journey("campaign", episode)
     arm = random.random()
-    entry = {"journey_id": journey, "campaign_id": "campaign", "identities": person, "value": value} | common
+    entry: dict[str, Any] = {
+        "journey_id": journey,
+        "campaign_id": "campaign",
+        "identities": person,
+        "value": value,
+    } | common
     if arm < 0.1:
         yield JourneySkipped(id=f"skip-{journey}", occurred_at=first, rule="no_contact", **entry)
     elif arm < 0.4:
@@ -151,7 +157,15 @@ def cart_life(random: Random, store_id: str, cart_id: str, at: int) -> Iterator[
         )
 
 
-def _order(random, store_id, cart_id, at, value, person, activity) -> Iterator[Record]:  # type: ignore[no-untyped-def]
+def _order(
+    random: Random,
+    store_id: str,
+    cart_id: str,
+    at: int,
+    value: Money,
+    person: tuple[str, ...],
+    activity: Callable[..., CartActivity],
+) -> Iterator[Record]:
     for source in ("shop", "webhook")[: random.randint(1, 2)]:  # Two sources may tell of one order.
         yield OrderPlaced(
             id=f"{source}-{cart_id}",
@@ -176,9 +190,14 @@ def _order(random, store_id, cart_id, at, value, person, activity) -> Iterator[R
     yield activity(at, "order_placed", order_id=f"order-{cart_id}", total=value)
 
 
-def _message(random: Random, journey: str, at: int, common: dict[str, str]) -> Iterator[Record]:
+def _message(random: Random, journey: str, at: int, common: dict[str, Any]) -> Iterator[Record]:
     message = ids.message(journey, 0, "email", 1)
-    about = {"message_id": message, "journey_id": journey, "campaign_id": "campaign", "channel": "email"} | common
+    about: dict[str, Any] = {
+        "message_id": message,
+        "journey_id": journey,
+        "campaign_id": "campaign",
+        "channel": "email",
+    } | common
     yield StepDecided(id=f"step-{message}", occurred_at=at - 1000, decision="send", **about)
     end = random.random()
     if end < 0.1:

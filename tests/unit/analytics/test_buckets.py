@@ -113,7 +113,7 @@ def test_the_bucket_fits_the_period() -> None:
 @settings(deadline=None)
 def test_hours_add_up_to_days_without_one_lost(name: str, start: int, length: int) -> None:
     zone = ZoneInfo(name)
-    hours, days = (edges(start, start + length, bucket, zone) for bucket in ("hour", "day"))  # type: ignore[arg-type]
+    hours, days = (edges(start, start + length, bucket, zone) for bucket in ("hour", "day"))
     assert set(days) <= set(hours)
     assert sum(rolled_up(hours, [1] * (len(hours) - 1), days)) == len(hours) - 1
 

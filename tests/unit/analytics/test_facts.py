@@ -72,7 +72,7 @@ class AnyInterleaving(RuleBasedStateMachine):
 
 
 def test_P6_any_interleaving_of_topics_and_any_repetition_gives_the_same_tables() -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         AnyInterleaving, settings=settings(max_examples=40, stateful_step_count=25, deadline=None)
     )
 
