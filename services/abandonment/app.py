@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from services.abandonment.changelog import ensure_changelog
 from services.abandonment.detector import Detector
-from services.abandonment.kafka import Ends, SteadyClock, make_app
+from services.abandonment.kafka import Ends, SteadyClock, make_app, quieten
 from services.abandonment.metrics import AbandonmentMetrics
 from services.abandonment.settings import AbandonmentSettings
 from services.abandonment.store_settings import StoreSettings
@@ -37,6 +37,7 @@ class WorkerStopped(Exception):
 
 def build(settings: AbandonmentSettings) -> FastAPI:
     """The service, ready to be run; connections open when it starts."""
+    quieten()
     prometheus = CollectorRegistry()
     metrics = AbandonmentMetrics(prometheus)
     readiness = Readiness()

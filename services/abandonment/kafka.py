@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +67,14 @@ class Ends:
             for partition, error, high_water, *_ in partitions:
                 if error == 0:
                     self._ends[(topic, partition)] = End(high_water, sent_at)
+
+
+def quieten() -> None:
+    """Faust and its client tell of every group step and draw tables: only what they warn of is for an operator. A tick
+    that took longer than its interval is no fault: the clock's lateness is measured."""
+    for name in ("faust", "mode", "aiokafka", "services.abandonment.kafka"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mode.timers").setLevel(logging.ERROR)
 
 
 def make_app(name: str, *, bootstrap: str, ends: Ends, fetch_wait_ms: int, session_timeout_seconds: float) -> faust.App:

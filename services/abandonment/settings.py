@@ -15,7 +15,7 @@ class AbandonmentSettings(ServiceSettings):
     port: int = Field(8102, ge=0, le=65535)
 
     tick_seconds: float = Field(0.05, gt=0, description="Time between looks at what silence made due")
-    fetch_wait_ms: int = Field(100, ge=1, description="How long Kafka may hold a fetch at the end of the log")
+    fetch_wait_ms: int = Field(50, ge=1, description="How long Kafka may hold a fetch at the end of the log")
     clock_margin_ms: int = Field(
         50, ge=0, description="Clocks of hosts and replication may differ by this; levels are told that much later"
     )

@@ -14,6 +14,7 @@ from faust.types import TP
 
 from services.abandonment.detector import Detector, Fetched
 from services.abandonment.metrics import AbandonmentMetrics
+from services.abandonment.rereading import Gap, Rereading
 from services.abandonment.shard import CLOCK_KEY, Settings, Shard, clock_key, read_row
 from services.abandonment.table import CartTable, OwnershipLost
 from trolleybus.readiness import PartStatus
@@ -25,9 +26,6 @@ log = get_logger(__name__)
 RAW: dict[str, Any] = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
 BATCH_WAIT = 0.03
 """Seconds in which records are gathered into a batch."""
-
-STUCK_AFTER = 2.0
-"""Seconds after which a partition that lags and does not move is read again."""
 
 
 class StreamEnded(Exception):
@@ -58,8 +56,7 @@ class Worker:
         self._metrics = metrics
         self._batch = batch
         self._lock = asyncio.Lock()
-        self._gaps: dict[int, tuple[int, int]] = {}
-        self._moved: dict[int, tuple[int, float]] = {}
+        self._rereading = Rereading()
         source = app.topic(topic.full_name, partitions=partitions, allow_empty=True, **RAW)
         app.agent(source, name="detector", concurrency=1)(self._listen)
         app.timer(tick_seconds)(self._tick)
@@ -99,8 +96,7 @@ class Worker:
             self._metrics.forget(partition)
         self._detector.shards = {}
         self._table.generation = -1
-        self._gaps.clear()
-        self._moved.clear()
+        self._rereading = Rereading()
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run one piece of work on the shards of the present assignment."""
@@ -120,7 +116,9 @@ class Worker:
     async def _silence(self) -> None:
         for partition, shard in self._detector.shards.items():
             await self._detector.tick(partition)
-            await self._read_on(partition, shard.clock.next_offset)
+            next_offset = shard.clock.next_offset
+            if self._rereading.is_stuck(partition, next_offset, self._detector.lag(partition), time.monotonic()):
+                await self._read_again(partition, next_offset)
 
     async def _hear_all(self, events: Sequence[Any]) -> None:
         runs: dict[int, list[Fetched]] = defaultdict(list)
@@ -130,32 +128,22 @@ class Worker:
             await self._hear(partition, records)
 
     async def _hear(self, partition: int, records: Sequence[Fetched]) -> None:
-        """Records of one partition. A rebalance may drop what was fetched: what lies behind a gap is not heard, and read
-        again. Where the same record follows again, the offsets between hold none (deleted, or marks of transactions)."""
+        """Records of one partition; what lies behind a gap is not heard."""
         gap = await self._detector.hear(partition, records)
         if gap is None:
             return
-        if gap == self._gaps.get(partition):
-            del self._gaps[partition]
-            self._detector.shards[partition].clock.next_offset = gap[1]
+        missing, found = gap
+        verdict = self._rereading.gap(partition, missing, found)
+        if verdict is Gap.REAL:
+            self._detector.shards[partition].clock.next_offset = found
             await self._hear(partition, records)
-        elif partition not in self._gaps:
-            self._metrics.gaps.inc()
-            log.warning("records are missing: reading again", partition=partition, offset=gap[0], found=gap[1])
-            self._gaps[partition] = gap
-            await self._seek(partition, gap[0])
+        elif verdict is Gap.READ_AGAIN:
+            await self._read_again(partition, missing)
 
-    async def _read_on(self, partition: int, next_offset: int) -> None:
-        """Faust may skip what it thinks it has read: a partition that lags and does not move is read again."""
-        now = time.monotonic()
-        moved = self._moved.get(partition)
-        if moved is None or moved[0] != next_offset or self._detector.lag(partition) == 0:
-            self._moved[partition] = (next_offset, now)
-        elif now - moved[1] > STUCK_AFTER:
-            log.warning("a partition does not move: reading again", partition=partition, offset=next_offset)
-            self._gaps.pop(partition, None)
-            self._moved[partition] = (next_offset, now)
-            await self._seek(partition, next_offset)
+    async def _read_again(self, partition: int, offset: int) -> None:
+        self._metrics.gaps.inc()
+        log.warning("records are missing: reading again", partition=partition, offset=offset)
+        await self._seek(partition, offset)
 
     async def _restored(self) -> bool:
         """Shards for the present assignment, built from the table where it changed; False while it is not settled."""

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest_asyncio
@@ -49,7 +50,7 @@ def history(random_: random.Random, carts: int, ended_at: int) -> list[CartActiv
             kind = random_.choice(["lines_added", "lines_added", "product_viewed", "order_placed", "cart_emptied"])
             lines = [("a", 1)] if kind == "lines_added" else []
             told.append(activity(kind, cart, at, *lines, imported=True, received_at=at))
-            at += random_.randrange(60_000, DAY)
+            at = min(at + random_.randrange(60_000, DAY), ended_at)
     told.sort(key=lambda record: record.received_at)
     ends = [
         activity("import_ended", f"old-{number}", ended_at, imported=True, received_at=ended_at)
@@ -60,8 +61,6 @@ def history(random_: random.Random, carts: int, ended_at: int) -> list[CartActiv
 
 async def play(detectors: Detectors, story: list[CartActivity], pause: float) -> None:
     """Sends a live story; times in it are relative to the moment of sending."""
-    from dataclasses import replace
-
     for batch in batches(story, 20):
         now = now_ms()
         await detectors.tell(
@@ -106,20 +105,11 @@ async def test_P2_P8_live_and_imported_carts_give_what_the_reference_gives_and_b
         message.value for message in parked if message.value is None
     ]
 
-    lateness = sorted(
-        effect.fired_at - effect.due_at
-        for effect in told
-        if isinstance(effect, CartAbandoned) and not effect.imported and effect.level_seconds < 4
-    )
-    print(f"live levels: {len(lateness)}, lateness ms: median {lateness[len(lateness) // 2]}, worst {lateness[-1]}")
-    assert lateness[0] >= 0
-    for effect in told:
-        assert effect.cause.topic == "cart.activity"
+    assert all(effect.fired_at >= effect.due_at for effect in told if isinstance(effect, CartAbandoned))
+    assert {effect.cause.topic for effect in told} == {"cart.activity"}
     metrics = await detector.metrics()
     assert 'detector_parked_total{reason="Rejected"} 2.0' in metrics
-    took = await detector.stop()
-    print(f"stopped in {took:.1f} s")
-    assert took < 5
+    assert await detector.stop() < 5
     assert detector.process.returncode == 0
 
 
@@ -129,18 +119,15 @@ async def test_P2_a_detector_killed_in_mid_flow_loses_nothing(detectors: Detecto
     first = await detectors.start_ready()
     story = live_story(random_, carts=100, records=900)
     playing = asyncio.create_task(play(detectors, story, 0.05))
-    await eventually(lambda: detectors.told(), within_s=10)
+    await eventually(detectors.told, within_s=10)
     await first.kill()
-    killed = now_ms()
     second = await detectors.start_ready()
-    print(f"ready {now_ms() - killed} ms after the kill")
     await playing
     told = await detectors.agrees(now_ms() + 4_000)
     by_id: dict[str, list[object]] = {}
     for effect in told:
         by_id.setdefault(effect.id, []).append(without_fired_at(effect))
     assert all(len(set(same)) == 1 for same in by_id.values()), "repeats are the same fact"
-    print(f"{len(told) - len(by_id)} repeats of {len(by_id)}")
     assert "detector_level_lateness_seconds" in await second.metrics()
     assert any(isinstance(effect, CartRecovered) for effect in told)
 
@@ -161,6 +148,4 @@ async def test_P2_carts_move_between_workers_that_come_and_go(detectors: Detecto
 
 
 def without_fired_at(effect: object) -> object:
-    from dataclasses import replace
-
     return replace(effect, fired_at=0) if isinstance(effect, CartAbandoned) else effect

@@ -186,7 +186,7 @@ def by_cart(facts: list[tuple[Any, ...]]) -> dict[str, list[tuple[Any, ...]]]:
 
 
 @given(logs())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_P2_the_engine_tells_what_the_reference_tells_cart_by_cart_and_in_order(log: Log) -> None:
     made = play(log)
     for effect in made:
@@ -195,14 +195,14 @@ def test_P2_the_engine_tells_what_the_reference_tells_cart_by_cart_and_in_order(
 
 
 @given(logs(imports=True))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_imported_and_live_records_of_one_cart_give_what_the_reference_gives(log: Log) -> None:
     made = play(log)
     assert by_cart([essence(effect) for effect in made]) == by_cart([essence_of(fact) for fact in reference(log)])
 
 
 @given(logs(imports=True), st.lists(st.integers(0, 500), max_size=30))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_P2_when_the_clock_ticks_decides_nothing_of_what_is_told(log: Log, half_minutes: list[int]) -> None:
     ticks = [START + tick * 30_000 + HOUR * (tick % 3) for tick in half_minutes]
     # A tick says that nothing unread arrived earlier: play() gives only those that the log allows.
@@ -213,7 +213,7 @@ def test_P2_when_the_clock_ticks_decides_nothing_of_what_is_told(log: Log, half_
 
 
 @given(logs(gaps=SHORT_GAPS))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_P2_each_id_is_told_once_and_the_causes_of_a_cart_only_grow(log: Log) -> None:
     made = play(log)
     told = [effect.id for effect in made]
@@ -224,7 +224,7 @@ def test_P2_each_id_is_told_once_and_the_causes_of_a_cart_only_grow(log: Log) ->
 
 
 @given(logs(), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_P2_records_read_again_after_a_crash_change_nothing(log: Log, data: st.DataObject) -> None:
     """State is ahead of the committed offset: a stretch of the log comes again under its old offsets."""
     crash = data.draw(st.integers(1, len(log)))
@@ -273,7 +273,7 @@ def test_a_cart_that_an_import_holds_waits_for_no_clock(log: Log) -> None:
 
 
 @given(st.permutations(range(6)), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_contents_do_not_depend_on_the_order_of_arrival(order: list[int], data: st.DataObject) -> None:
     records = [
         CartActivity(
