@@ -86,6 +86,14 @@ def test_ports_are_published_on_the_loopback_alone(containers: dict[str, dict[st
     assert all(port.startswith("127.0.0.1:") for port in published), published
 
 
+def test_a_service_has_the_same_address_inside_its_container_as_outside(containers: dict[str, dict[str, Any]]) -> None:
+    for service in SERVICES:
+        port = containers[service]["environment"]["PORT"]
+        assert containers[service]["ports"] == [f"127.0.0.1:{port}:{port}"]
+        own = containers[service]["environment"][f"{service.upper()}_URL"]
+        assert own == f"${{{service.upper()}_URL:-http://127.0.0.1:{port}}}"
+
+
 def test_nothing_starts_before_what_it_needs_is_ready(containers: dict[str, dict[str, Any]]) -> None:
     for service in SERVICES:
         needs = dict(containers[service]["depends_on"])
@@ -147,7 +155,7 @@ def test_prometheus_scrapes_every_service(containers: dict[str, dict[str, Any]])
     config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8"))
     job = next(job for job in config["scrape_configs"] if job["job_name"] == "trolleybus")
     targets = {target for group in job["static_configs"] for target in group["targets"]}
-    assert targets == {f"{service}:8080" for service in SERVICES}
+    assert targets == {f"{service}:{containers[service]['environment']['PORT']}" for service in SERVICES}
 
 
 def test_alerts_name_metrics_that_exist() -> None:
