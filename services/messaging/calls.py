@@ -137,6 +137,10 @@ class Calls:
                 mails.append((one, self._letters.write(one.message, one.content, one.sender)))
             except BadMail as error:
                 await self._refuse(one, "bad_mail", str(error))
+            except Exception as error:
+                # One message that cannot be written must not hold up the others, now and at every new claim.
+                log.exception("a mail could not be written", message_id=one.message.message_id)
+                await self._refuse(one, "bad_mail", repr(error))
         return mails
 
     async def _begin(self, mails: list[tuple[Claimed, Mail]], barrier: Barrier) -> list[tuple[Claimed, Mail]]:

@@ -14,7 +14,7 @@ from services.messaging import facts
 from services.messaging.barrier import PurchaseBarrier
 from services.messaging.calls import Calls, Claimed
 from services.messaging.domain.barrier import Barrier
-from services.messaging.domain.rules import Candidate, Defer, Go, Refuse, Verdict, Wait, decide
+from services.messaging.domain.rules import Candidate, Defer, Facts, Go, Refuse, Verdict, Wait, decide
 from services.messaging.domain.states import Event
 from services.messaging.metrics import MessagingMetrics
 from services.messaging.store import queue
@@ -140,8 +140,7 @@ class Gate:
         stores = {message.store_id: self._stores.latest(message.store_id) for message, _ in due}
         known = await gather(conn, [message for message, _ in due], persons, stores, self._channels, now)
         verdicts = [
-            (message, content, decide(_candidate(message, content), known[message.message_id], now))
-            for message, content in due
+            (message, content, _decided(message, content, known[message.message_id], now)) for message, content in due
         ]
         await self._settle(conn, [(message, verdict) for message, _, verdict in verdicts], now)
         going = [
@@ -194,6 +193,15 @@ def _one_a_person(due: Sequence[Due], persons: dict[str, frozenset[str]]) -> lis
             taken |= identities
             chosen.append((message, content))
     return chosen
+
+
+def _decided(message: Message, content: Content | None, known: Facts, now: int) -> Verdict:
+    try:
+        return decide(_candidate(message, content), known, now)
+    except Exception as error:
+        # A fault of ours with one message must not stop the others; it shows on the message's page.
+        log.exception("the rules failed", message_id=message.message_id)
+        return Wait(f"the rules failed: {error!r}")
 
 
 def _candidate(message: Message, content: Content | None) -> Candidate:

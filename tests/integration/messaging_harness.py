@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ import httpx2
 import psycopg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from trolleybus.codec import Codec
+from trolleybus.codec import Codec, UnreadableRecord
 from trolleybus.contracts import ids
 from trolleybus.contracts.consent import ConsentChanged
 from trolleybus.contracts.customers import IdentitiesLinked
@@ -133,8 +133,21 @@ class World:
             found = []
             while any([await consumer.position(one) < ends[one] for one in partitions]):
                 for batch in (await consumer.getmany(timeout_ms=500)).values():
-                    found += [(await self.codec.decode(message.value), message) for message in batch]
+                    for message in batch:
+                        with suppress(UnreadableRecord):
+                            found.append((await self.codec.decode(message.value), message))
             return found
+        finally:
+            await consumer.stop()
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        """Where the partitions of a topic end."""
+        found = self.topics[topic]
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.env["KAFKA_BOOTSTRAP_SERVERS"], enable_auto_commit=False)
+        await consumer.start()
+        try:
+            ends = await consumer.end_offsets([TopicPartition(found.full_name, one) for one in range(found.partitions)])
+            return {place.partition: end for place, end in ends.items()}
         finally:
             await consumer.stop()
 

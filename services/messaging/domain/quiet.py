@@ -21,6 +21,7 @@ def zone(*names: str) -> ZoneInfo:
 
 def is_quiet(minute: int, start: int, end: int) -> bool:
     """Whether a minute of the day is within quiet hours, which may go over midnight; equal ends: none."""
+    start, end = start % MINUTES_OF_A_DAY, end % MINUTES_OF_A_DAY
     if start == end:
         return False
     return start <= minute < end if start < end else minute >= start or minute < end

@@ -54,7 +54,7 @@ class Facts:
     held: bool = False
     withdrawn: bool = False
     transport: bool = True  # Something here can send on its channel.
-    earlier: tuple[State | None, ...] = ()  # Attempts 1 to n-1; None for one not known here.
+    earlier: tuple[State, ...] = ()  # Of attempts 1 to n-1, those that are known here.
     order: Order | None = None  # The latest.
     permission: Permission = SILENCE
     suppressed: str = ""  # Why the address gets nothing any more.

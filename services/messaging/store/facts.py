@@ -10,7 +10,6 @@ from services.messaging.domain.rules import Facts, Order
 from services.messaging.domain.states import MAY_HAVE_GONE, State
 from services.messaging.store import holds
 from services.messaging.store.queue import Message
-from trolleybus.contracts import ids
 from trolleybus.contracts.permission import Permission
 from trolleybus.contracts.stores import StoreConfig
 from trolleybus.db import Connection
@@ -56,7 +55,7 @@ async def gather(
     message_ids = [message.message_id for message in messages]
     held = await holds.held(conn, set(stores))
     withdrawn = await _withdrawn(conn, message_ids)
-    earlier = await _earlier(conn, messages)
+    earlier = await _earlier(conn, message_ids)
     orders = await _orders(conn, messages, persons)
     permissions = await _permissions(conn, message_ids)
     suppressed = await _suppressed(conn, message_ids)
@@ -67,7 +66,7 @@ async def gather(
             held=message.store_id in held,
             withdrawn=message.message_id in withdrawn,
             transport=message.channel in channels,
-            earlier=earlier[message.message_id],
+            earlier=earlier.get(message.message_id, ()),
             order=orders.get(message.message_id),
             permission=permissions.get(message.message_id, Permission()),
             suppressed=suppressed.get(message.message_id, ""),
@@ -83,20 +82,16 @@ async def _withdrawn(conn: Connection, message_ids: list[str]) -> set[str]:
     return {row["message_id"] for row in await cursor.fetchall()}
 
 
-async def _earlier(conn: Connection, messages: Sequence[Message]) -> dict[str, tuple[State | None, ...]]:
-    wanted = {
-        message.message_id: [
-            ids.message(message.journey_id, message.step, message.channel, attempt)
-            for attempt in range(1, message.attempt)
-        ]
-        for message in messages
-    }
-    asked = [one for several in wanted.values() for one in several]
-    states: dict[str, State] = {}
-    if asked:
-        cursor = await conn.execute("SELECT message_id, state FROM messages WHERE message_id = ANY(%s)", [asked])
-        states = {row["message_id"]: State(row["state"]) for row in await cursor.fetchall()}
-    return {message_id: tuple(states.get(one) for one in several) for message_id, several in wanted.items()}
+async def _earlier(conn: Connection, message_ids: list[str]) -> dict[str, tuple[State, ...]]:
+    """States of the attempts before each message's own."""
+    cursor = await conn.execute(
+        "SELECT m.message_id, array_agg(e.state) AS states FROM messages m"
+        " JOIN messages e ON e.journey_id = m.journey_id AND e.step = m.step AND e.channel = m.channel"
+        "  AND e.store_id = m.store_id AND e.attempt < m.attempt"
+        " WHERE m.message_id = ANY(%s) AND m.attempt > 1 GROUP BY m.message_id",
+        [message_ids],
+    )
+    return {row["message_id"]: tuple(map(State, row["states"])) for row in await cursor.fetchall()}
 
 
 async def _orders(conn: Connection, messages: Sequence[Message], persons: People) -> dict[str, Order]:

@@ -102,11 +102,11 @@ def test_P8_a_held_an_inactive_and_an_unknown_store_wait() -> None:
 def test_P4_an_attempt_goes_only_after_the_deferral_of_every_earlier_one() -> None:
     third = replace(CANDIDATE, attempt=3)
     assert rule_of(third, earlier=(State.DEFERRED, State.DEFERRED)) == "go"
-    for unsettled in (State.QUEUED, State.CLAIMED, State.CALLING, State.RETRY, State.IN_DOUBT, None):
+    for unsettled in (State.QUEUED, State.CLAIMED, State.CALLING, State.RETRY, State.IN_DOUBT):
         assert rule_of(third, earlier=(State.DEFERRED, unsettled)) == "wait"
     assert rule_of(third, earlier=(State.SENT, State.DEFERRED)) == "already_sent"
     assert rule_of(third, earlier=(State.DEFERRED, State.REFUSED)) == "already_refused"
-    assert rule_of(third, earlier=()) == "wait"
+    assert rule_of(third, earlier=(State.DEFERRED,)) == "wait"
 
 
 def test_what_cannot_be_sent_is_refused_with_the_reason() -> None:

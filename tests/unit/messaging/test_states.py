@@ -1,5 +1,7 @@
 """The ways between a message's states, with crashes wherever they can be."""
 
+from collections.abc import Callable
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -47,7 +49,6 @@ class OneMessage(RuleBasedStateMachine):
         self.claim = 0
         self.holders: list[Holder] = []
         self.accepted = 0
-        self.person_said_no = False
 
     def _move(self, event: Event, claim: int | None = None) -> bool:
         to = after(self.state, event)
@@ -56,66 +57,72 @@ class OneMessage(RuleBasedStateMachine):
         self.state = to
         return True
 
+    @precondition(lambda self: after(self.state, Event.CLAIM) is not None)
     @rule()
     def somebody_claims(self) -> None:
         if self._move(Event.CLAIM):
             self.claim += 1
             self.holders.append(Holder(self.claim))
 
+    @precondition(lambda self: after(self.state, Event.CLAIM_EXPIRED) is not None)
     @rule()
     def the_claims_lease_ends(self) -> None:
         self._move(Event.CLAIM_EXPIRED)
 
+    @precondition(lambda self: after(self.state, Event.CALL_EXPIRED) is not None)
     @rule()
     def the_calls_lease_ends(self) -> None:
         self._move(Event.CALL_EXPIRED)
 
-    def _pick(self, data: st.DataObject) -> Holder:
-        return data.draw(st.sampled_from(self.holders))
+    def _pick(self, data: st.DataObject, fits: Callable[[Holder], bool] = lambda _: True) -> Holder:
+        return data.draw(st.sampled_from([holder for holder in self.holders if fits(holder)]))
 
-    @precondition(lambda self: self.holders)
+    @precondition(lambda self: any(not holder.committed_call for holder in self.holders))
     @rule(data=st.data())
     def a_holder_commits_that_it_calls(self, data: st.DataObject) -> None:
-        holder = self._pick(data)
-        if not holder.committed_call and self._move(Event.CALL, holder.claim):
+        holder = self._pick(data, lambda one: not one.committed_call)
+        if self._move(Event.CALL, holder.claim):
             holder.committed_call = True
 
-    @precondition(lambda self: self.holders)
+    @precondition(lambda self: any(not holder.called for holder in self.holders))
     @rule(data=st.data())
     def a_holder_gives_back_what_it_did_not_call(self, data: st.DataObject) -> None:
-        holder = self._pick(data)
-        if not holder.called and self._move(Event.RELEASE, holder.claim):
+        holder = self._pick(data, lambda one: not one.called)
+        if self._move(Event.RELEASE, holder.claim):
             self.holders.remove(holder)
 
-    @precondition(lambda self: self.holders)
+    @precondition(lambda self: any(holder.committed_call and not holder.called for holder in self.holders))
     @rule(
         data=st.data(),
         answer=st.sampled_from([Event.ACCEPTED, Event.REJECTED, Event.NOT_ACCEPTED, Event.UNKNOWN]),
         taken=st.booleans(),
     )
     def a_holder_calls(self, data: st.DataObject, answer: Event, taken: bool) -> None:
-        holder = self._pick(data)
-        if holder.committed_call and not holder.called:
-            holder.called = True
-            holder.answer = answer
-            self.accepted += answer is Event.ACCEPTED or (answer is Event.UNKNOWN and taken)
+        holder = self._pick(data, lambda one: one.committed_call and not one.called)
+        holder.called = True
+        holder.answer = answer
+        self.accepted += answer is Event.ACCEPTED or (answer is Event.UNKNOWN and taken)
 
-    @precondition(lambda self: self.holders)
+    @precondition(lambda self: any(holder.called for holder in self.holders))
     @rule(data=st.data())
     def a_holder_settles(self, data: st.DataObject) -> None:
-        holder = self._pick(data)
-        if holder.answer is not None:
-            self._move(holder.answer, holder.claim)
-            self.holders.remove(holder)
+        holder = self._pick(data, lambda one: one.called)
+        self._move(holder.answer or Event.UNKNOWN, holder.claim)
+        self.holders.remove(holder)
 
     @precondition(lambda self: self.holders)
     @rule(data=st.data())
     def a_holder_dies(self, data: st.DataObject) -> None:
         self.holders.remove(self._pick(data))
 
+    @precondition(lambda self: after(self.state, Event.SETTLED_SENT) is not None)
     @rule(sent=st.booleans())
     def a_person_settles_a_doubt(self, sent: bool) -> None:
         self._move(Event.SETTLED_SENT if sent else Event.SETTLED_NOT_SENT)
+
+    @rule()
+    def time_passes(self) -> None:
+        """There is always something that may happen, even to what is settled."""
 
     @invariant()
     def the_provider_accepted_it_once_at_most(self) -> None:
