@@ -201,6 +201,7 @@ def test_a_late_order_closes_what_it_bought_and_leaves_what_came_after_it() -> N
     (second,) = cart.hear(activity("order_placed", HOUR, order_id="o-2"))
     assert isinstance(second, CartRecovered)
     assert second.episode_id == left.episode_id
+    assert second.abandoned_at == left.due_at
 
 
 def test_an_emptied_cart_is_cleared_and_stays_silent() -> None:
@@ -240,6 +241,15 @@ def test_a_silent_cart_expires_and_is_forgotten_after_its_shadow() -> None:
     assert cart.state is not None
     cart.silence(32 * DAY)
     assert cart.state is None
+
+
+def test_a_late_event_of_a_cart_that_expired_does_not_bring_it_back() -> None:
+    cart = filled()
+    cart.silence(30 * DAY)
+    assert cart.hear(activity("lines_added", 0, line("b"), id="late"), arrival=30 * DAY + 1) == []
+    assert told(cart.silence(31 * DAY)) == []
+    cart.hear(activity("lines_added", 31 * DAY, line("b")))
+    assert told(cart.silence(31 * DAY + 15 * MINUTE)) == [LEVEL_1]
 
 
 def test_a_setting_holds_from_the_carts_next_activity() -> None:
