@@ -48,7 +48,7 @@ async def run(seed: int, minutes: float) -> Outcome:
         stack = Stack(Path(folder) / "stack", kafka_heap="384m")
         await stack.up(Terminal())
         try:
-            async with running_line(stack.env(), Path(folder) / "services") as line:
+            async with running_line(stack.env(), Path(folder) / "services", stack.directory) as line:
                 return await _shake(line, stack, Random(seed), seed, minutes)
         finally:
             await stack.reset()

@@ -14,5 +14,5 @@ from tools.stack.stack import Stack
 async def line(stack: Stack, env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Line]:
     """Five services on the stack of this test run."""
     directory: Path = tmp_path_factory.mktemp("services")
-    async with running_line(env, directory) as line:
+    async with running_line(env, directory, stack.directory) as line:
         yield line

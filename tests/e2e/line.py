@@ -34,6 +34,7 @@ class Line:
     env: dict[str, str]
     services: Services
     client: httpx2.AsyncClient
+    stack_directory: Path
     shops: dict[str, Shop] = field(default_factory=dict)
 
     async def open_shop(self, name: str, *, levels: list[int], **more: Any) -> tuple[Shop, Storefront]:
@@ -74,14 +75,14 @@ class Line:
 
 
 @asynccontextmanager
-async def running_line(env: dict[str, str], directory: Path) -> AsyncIterator[Line]:
+async def running_line(env: dict[str, str], directory: Path, stack_directory: Path) -> AsyncIterator[Line]:
     """Topics as `trolleybus topics apply` makes them, and the five services as processes."""
     await asyncio.to_thread(apply_topics, env)
     services = Services(env, directory)
     await services.up()
     try:
         async with httpx2.AsyncClient(timeout=20) as client:
-            yield Line(env, services, client)
+            yield Line(env, services, client, stack_directory)
     finally:
         await services.down()
 

@@ -214,7 +214,7 @@ async def test_P8_a_malformed_record_is_parked_and_the_flow_goes_on(line: Line) 
     assert (await line.post(storefront, "carts/track", cart_event("cart-after", customer_id="C1"))).status_code == 202
     log = await settled(line, shop.store_id, [3])
     assert [seen.values["cart_id"] for seen in log if seen.kind == "CartAbandoned"] == ["cart-after"]
-    listed = await asyncio.to_thread(_trolleybus, line.env, "dlt", "list")
+    listed = await asyncio.to_thread(trolleybus, line.env, "dlt", "list")
     assert "abandonment.cart.activity.dlt" in listed
 
 
@@ -232,7 +232,8 @@ def _produce(env: dict[str, str], topic: str, key: str, value: bytes) -> None:
     assert producer.flush(20) == 0
 
 
-def _trolleybus(env: dict[str, str], *arguments: str) -> str:
+def trolleybus(env: dict[str, str], *arguments: str) -> str:
+    """Run the command; what it prints."""
     import os
     import subprocess
     import sys

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from time import time_ns
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tools.seed.history import Store
-from tools.seed.plan import Size, plan
+from tools.seed.plan import DAYS, Size, plan
 from tools.seed.sender import send_all, sender
 from tools.stack.errors import StackError
 from tools.stack.state import read_environment
@@ -49,11 +50,13 @@ async def _seed(env: dict[str, str], store_id: str, number: int, size: Size) -> 
     async with httpx2.AsyncClient(timeout=15, headers={"Authorization": f"Bearer {env['OPERATOR_TOKEN']}"}) as client:
         stores = f"{env['CAMPAIGNS_URL']}/api/v1/stores"
         if not store_id:
+            past = datetime.now(UTC) - timedelta(days=DAYS + 1)
             body = {
                 "name": "Seeded store",
                 "currency": "EUR",
                 "time_zone": "Europe/Madrid",
                 "levels": ["15m", "1h", "24h"],
+                "detection_from": past.isoformat(),
             }
             store_id = (await _answer(client.build_request("POST", stores, json=body), client))["store"]["store_id"]
         config = await _answer(client.build_request("GET", f"{stores}/{store_id}"), client)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeVar
 
 from babel.numbers import list_currencies
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.campaigns.stores.domain import durations
 from trolleybus.contracts.stores import SenderIdentity, StoreConfig, StoreKey
@@ -78,6 +78,8 @@ class StoreChange(Form):
                     changes[name] = tuple(value)
                 case "campaign":
                     pass
+                case "detection_from":
+                    changes[name] = round(value.timestamp() * 1000)
                 case _:
                     changes[name] = value
         return replace(config, **changes)
@@ -91,6 +93,10 @@ class NewStore(StoreChange):
     time_zone: str = Field(examples=["Europe/Madrid"])
     levels: list[Seconds] = Field(examples=[["15m", "1h", "24h"]])
     campaign: bool = True
+    detection_from: AwareDatetime | None = Field(
+        None,
+        description="No level that was due earlier is told; now where absent. Set it back before importing a past.",
+    )
 
 
 class NewKey(Form):

@@ -64,7 +64,7 @@ class Stores:
         self._before_change = before_change
 
     async def create(self, wanted: StoreConfig, also: WithStore) -> Created:
-        """A store with two keys; detection begins now. `also` runs in the same transaction."""
+        """A store with two keys; detection begins now unless it is told when. `also` runs in the same transaction."""
         now = self._clock()
         write, write_key = _issue("write", now)
         secret, secret_key = _issue("secret", now)
@@ -72,7 +72,7 @@ class Stores:
             wanted,
             store_id=f"{_slug(wanted.name)}-{secrets.token_hex(4)}",
             version=0,
-            detection_from=now,
+            detection_from=wanted.detection_from or now,
             keys=(write_key, secret_key),
         )
         config = _next_version(config, now)
