@@ -2,10 +2,11 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 
 import pytest_asyncio
+from aiokafka.admin import AIOKafkaAdminClient
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
@@ -17,10 +18,21 @@ from trolleybus.envelope import Envelopes
 from trolleybus.producer import RecordProducer
 from trolleybus.registry import Registry, subject
 from trolleybus.topic_admin import create_topics
-from trolleybus.topics import Topics
+from trolleybus.topics import Topic, Topics
 
 PARTITIONS = 3  # Enough to show that partitions are apart; twelve of each would only take time.
 SERVICES = Path(__file__).parent.parent / "services"
+
+
+async def delete_topics(bootstrap: str, topics: Iterable[Topic]) -> None:
+    """A broker with thousands of partitions of modules that are over is slow to come back."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic.full_name for topic in topics])
+    finally:
+        await admin.close()
+
 
 NewDatabase = Callable[..., Awaitable[str]]
 
@@ -32,11 +44,12 @@ async def registry(env: dict[str, str]) -> AsyncIterator[Registry]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def topics(env: dict[str, str], registry: Registry) -> Topics:
+async def topics(env: dict[str, str], registry: Registry) -> AsyncIterator[Topics]:
     """Every topic under a prefix of this module's own (TOPIC_PREFIX), with three partitions, schemas registered."""
     topics = Topics.load(prefix=f"t{uuid.uuid4().hex[:8]}.", partitions=PARTITIONS)
     bootstrap = env["KAFKA_BOOTSTRAP_SERVERS"]
-    await create_topics(bootstrap, [*topics, *topics.dead_letters()], report=lambda _: None)
+    everything = [*topics, *topics.dead_letters()]
+    await create_topics(bootstrap, everything, report=lambda _: None)
     await asyncio.gather(
         *(
             registry.register(subject(topic, record.__name__), schemas.source(record.__name__, version))
@@ -45,7 +58,8 @@ async def topics(env: dict[str, str], registry: Registry) -> Topics:
             for version in schemas.versions(record.__name__)
         )
     )
-    return topics
+    yield topics
+    await delete_topics(bootstrap, everything)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -96,7 +96,8 @@ class Topics:
     def of(self, record: Record | type[Record]) -> Topic:
         """The one topic that a kind of record stands on."""
         kind = record if isinstance(record, type) else type(record)
-        return self._by_record[kind]
+        found: Topic = self._by_record[kind]
+        return found
 
     def dead_letter(self, service: str, topic: str) -> Topic:
         """Where a service parks what it could not handle of a topic (logical name)."""

@@ -13,6 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from prometheus_client import CollectorRegistry
 from psycopg import OperationalError
 
+from tests.stack_fixtures import own_env as env  # noqa: F401 - a fixture: this module takes servers away
+from tests.stack_fixtures import own_stack as stack  # noqa: F401
 from tools.stack.stack import Stack
 from trolleybus.codec import Codec
 from trolleybus.consumer import Consumer, ConsumerMetrics, positions, traced

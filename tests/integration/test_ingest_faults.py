@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from services.ingest.api import examples
 from tests.integration.ingest_harness import Ingest, Shop, eventually, running, world
+from tests.stack_fixtures import own_env as env  # noqa: F401 - a fixture: this module takes servers away
+from tests.stack_fixtures import own_stack as stack  # noqa: F401
 from tools.stack.stack import Stack
 
 ORDER = {"order_id": "o1", "cart_id": "c1", "customer_id": "u1", "email": "shopper@example.com", "total": "10.00"}

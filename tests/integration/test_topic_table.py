@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from tests.stack_fixtures import own_env as env  # noqa: F401 - a fixture: this module takes servers away
+from tests.stack_fixtures import own_stack as stack  # noqa: F401
 from tools.stack.stack import Stack
 from trolleybus.codec import Codec
 from trolleybus.contracts.stores import StoreConfig, StoreKey
