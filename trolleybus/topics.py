@@ -112,7 +112,7 @@ class Topics:
 
     def by_full_name(self, full_name: str) -> Topic:
         """The topic of that name in Kafka, dead letter topics among them."""
-        for topic in (*self, *self._dead_letters.values()):
+        for topic in [*self, *self._dead_letters.values()]:
             if topic.full_name == full_name:
                 return topic
         raise UnknownTopic(full_name)
