@@ -220,8 +220,7 @@ class Calls:
                 await projection.suppress(
                     conn, message.store_id, message.channel, message.address_hash, "bounced", message.message_id
                 )
-        async with conn.pipeline():
-            await queue.move(conn, outcomes)
+        await queue.move(conn, outcomes)
         if back:
             self._metrics.released.labels("too_late").inc(len(back))
             await queue.give_back(conn, back)
@@ -229,37 +228,35 @@ class Calls:
 
     def _outcome(self, message: Message, one: Answered, event: Event, to: State) -> tuple[Outcome, list[Record]]:
         now = time.time_ns() // 1_000_000
-        values: dict[str, object] = {"called_at": one.called_at}
+        rule = detail = number = ""
         records: list[Record] = []
         pause = 0.0
         match one.answer:
             case Accepted(provider_message_id=number, delivered=delivered):
-                values["provider_message_id"] = number
                 records.append(facts.sent(message, now, number, one.called_at))
                 if delivered:
                     records.append(facts.delivered(message, now))
-            case Rejected(reason=reason, address_at_fault=at_fault):
-                values |= {"rule": "provider_rejected", "detail": reason}
-                records.append(facts.refused(message, now, "provider_rejected", reason))
+            case Rejected(reason=detail, address_at_fault=at_fault):
+                rule = "provider_rejected"
                 if at_fault:
-                    records.append(facts.bounced(message, now, reason))
-            case NotAccepted(reason=reason):
-                values["detail"] = reason
-                pause = min(self._settings.retry_first_s * 2**message.tries, self._settings.retry_longest_s)
-                if to is State.REFUSED:
-                    values["rule"] = "not_accepted"
-                    records.append(facts.refused(message, now, "not_accepted", reason))
-            case Unknown(reason=reason):
-                values["detail"] = reason
-                records.append(facts.in_doubt(message, now, reason))
+                    records.append(facts.bounced(message, now, detail))
+            case NotAccepted(reason=detail):
+                pause = min(self._settings.retry_first_s * 2 ** min(message.tries, 30), self._settings.retry_longest_s)
+                rule = "not_accepted" if to is State.REFUSED else ""
+            case Unknown(reason=detail):
+                records.append(facts.in_doubt(message, now, detail))
         if to is State.REFUSED:
-            self._metrics.refusals.labels("refused", str(values["rule"])).inc()
+            records.append(facts.refused(message, now, rule, detail))
+            self._metrics.refusals.labels("refused", rule).inc()
         outcome = Outcome(
             message_id=message.message_id,
             event=event,
             state=message.state,
             due_in_ms=round(pause * 1000),
-            values=values,
+            rule=rule,
+            detail=detail,
+            provider_message_id=number,
+            called_at=one.called_at,
         )
         return outcome, records
 
@@ -269,8 +266,9 @@ class Calls:
             for message in await queue.lock_held(conn, {one.message.message_id: one.claim}):
                 if after(message.state, Event.REFUSE) is None:
                     continue
-                values = {"rule": rule, "detail": detail}
-                outcome = Outcome(message_id=message.message_id, event=Event.REFUSE, state=message.state, values=values)
+                outcome = Outcome(
+                    message_id=message.message_id, event=Event.REFUSE, state=message.state, rule=rule, detail=detail
+                )
                 await queue.move(conn, [outcome])
                 await outbox.put(conn, self._envelopes, facts.refused(message, now, rule, detail))
                 self._metrics.refusals.labels("refused", rule).inc()

@@ -168,18 +168,19 @@ class Gate:
                 case Wait(reason=reason):
                     waiting.append((message_id, reason, _NEXT_LOOK_MS))
                 case Defer(until=until, rule=rule):
-                    values = {"rule": rule, "deferred_until": until}
-                    outcomes.append(Outcome(message_id=message_id, event=Event.DEFER, state=state, values=values))
+                    outcomes.append(
+                        Outcome(message_id=message_id, event=Event.DEFER, state=state, rule=rule, deferred_until=until)
+                    )
                     records.append(facts.deferred(message, now, until, rule))
                     self._metrics.refusals.labels("deferred", rule).inc()
                 case Refuse(rule=rule, detail=detail):
-                    values = {"rule": rule, "detail": detail}
-                    outcomes.append(Outcome(message_id=message_id, event=Event.REFUSE, state=state, values=values))
+                    outcomes.append(
+                        Outcome(message_id=message_id, event=Event.REFUSE, state=state, rule=rule, detail=detail)
+                    )
                     records.append(facts.refused(message, now, rule, detail))
                     self._metrics.refusals.labels("refused", rule).inc()
-        async with conn.pipeline():
-            await queue.wait(conn, waiting)
-            await queue.move(conn, outcomes)
+        await queue.wait(conn, waiting)
+        await queue.move(conn, outcomes)
         await outbox.put(conn, self._envelopes, *records)
 
 

@@ -74,7 +74,7 @@ class Keeping:
                         message_id=message.message_id,
                         event=Event.CALL_EXPIRED,
                         state=message.state,
-                        values={"detail": reason},
+                        detail=reason,
                     )
                     for message in expired
                 ],
@@ -109,21 +109,28 @@ class Keeping:
         records: list[Record] = [facts.sent(message, now, found.provider_message_id, message.called_at)]
         if found.delivered:
             records.append(facts.delivered(message, now))
-        values = {"provider_message_id": found.provider_message_id, "settled_by": by}
-        await queue.move(
-            conn,
-            [Outcome(message_id=message_id, event=Event.SETTLED_SENT, state=message.state, values=values)],
+        outcome = Outcome(
+            message_id=message_id,
+            event=Event.SETTLED_SENT,
+            state=message.state,
+            provider_message_id=found.provider_message_id,
+            settled_by=by,
         )
+        await queue.move(conn, [outcome])
         await outbox.put(conn, self._envelopes, *records)
 
     async def _not_sent(self, conn: Connection, message_id: str, by: str, note: str) -> None:
         message = await _in_doubt(conn, message_id)
         now = time.time_ns() // 1_000_000
-        values = {"rule": "settled_not_sent", "detail": note, "settled_by": by}
-        await queue.move(
-            conn,
-            [Outcome(message_id=message_id, event=Event.SETTLED_NOT_SENT, state=message.state, values=values)],
+        outcome = Outcome(
+            message_id=message_id,
+            event=Event.SETTLED_NOT_SENT,
+            state=message.state,
+            rule="settled_not_sent",
+            detail=note,
+            settled_by=by,
         )
+        await queue.move(conn, [outcome])
         await outbox.put(conn, self._envelopes, facts.refused(message, now, "settled_not_sent", note))
 
     async def _measure(self) -> None:

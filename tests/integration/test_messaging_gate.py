@@ -231,6 +231,16 @@ async def test_P8_a_malformed_order_holds_its_store_and_only_it(world: World, me
     assert [one["release_reason"] for one in released if one["id"] == hold] == ["a test order"]
 
 
+async def test_P8_a_message_that_makes_no_mail_is_refused_and_holds_up_no_other(
+    world: World, messaging: Messaging
+) -> None:
+    bad = world.request("not an address", identities=(world.hashed("anonymous", "x"),))
+    good = world.request("good@example.com")
+    await world.send(bad, good)
+    assert await _refusal(world, bad.message_id) == "bad_mail"
+    await world.reaches(good.message_id, "sent")
+
+
 async def _command(world: World, *arguments: str) -> str:
     """What `trolleybus hold …` prints."""
     code = "from services.messaging.commands import hold; hold()"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from services.messaging.domain.barrier import Barrier
-from services.messaging.domain.states import Event, State, sources, target
+from services.messaging.domain.states import SETTLED, Event, State, sources, target
 from trolleybus.contracts.messages import MessageRequested, MessageWithdrawn, TopicPosition
 from trolleybus.db import Connection
 
@@ -76,9 +76,13 @@ class Outcome:
     message_id: str
     event: Event
     state: State  # That it is in now.
-    claim: int | None = None  # Where only the holder of this claim may move it.
     due_in_ms: int = 0
-    values: dict[str, Any] = field(default_factory=dict)
+    rule: str = ""
+    detail: str = ""
+    deferred_until: int = 0
+    provider_message_id: str = ""
+    settled_by: str = ""
+    called_at: int = 0  # 0: as it is.
 
 
 _REQUESTED = tuple(MessageRequested.__dataclass_fields__)
@@ -231,29 +235,38 @@ async def lock_one(conn: Connection, message_id: str) -> Message | None:
 
 async def move(conn: Connection, outcomes: Sequence[Outcome]) -> None:
     """Write outcomes down; the rows must be locked and in the states that the outcomes name."""
-    for outcome in outcomes:
-        to = target(outcome.event, outcome.state)
-        values = {"rule": "", "detail": "", "deferred_until": 0, "provider_message_id": "", "settled_by": ""}
-        values |= outcome.values
-        await conn.execute(
-            "UPDATE messages SET state = %(to)s, rule = %(rule)s, detail = %(detail)s, deferred_until = %(deferred_until)s,"
-            " provider_message_id = %(provider_message_id)s, settled_by = %(settled_by)s, waiting_for = '', lease_until = 0,"
-            " tries = tries + %(tried)s, due_at = now_ms() + %(pause)s, settled_at = CASE WHEN %(settled)s THEN now_ms() ELSE 0 END,"
-            " called_at = coalesce(%(called_at)s, called_at)"
-            " WHERE message_id = %(message_id)s AND state = %(state)s",
-            {
-                "called_at": None,
-                **values,
-                "to": to,
-                "state": outcome.state,
-                "message_id": outcome.message_id,
-                "tried": int(to is State.RETRY),
-                "pause": outcome.due_in_ms,
-                "settled": to in (State.SENT, State.REFUSED, State.DEFERRED),
-            },
+    if not outcomes:
+        return
+    rows = [
+        (
+            outcome.message_id,
+            outcome.state,
+            target(outcome.event, outcome.state),
+            outcome.rule,
+            outcome.detail,
+            outcome.deferred_until,
+            outcome.provider_message_id,
+            outcome.settled_by,
+            outcome.called_at,
+            outcome.due_in_ms,
         )
-        if to in (State.SENT, State.REFUSED, State.DEFERRED):
-            await conn.execute("DELETE FROM contents WHERE message_id = %s", [outcome.message_id])
+        for outcome in outcomes
+    ]
+    await conn.execute(
+        "UPDATE messages m SET state = o.next, rule = o.rule, detail = o.detail, deferred_until = o.deferred_until,"
+        " provider_message_id = o.provider_message_id, settled_by = o.settled_by, waiting_for = '', lease_until = 0,"
+        " called_at = CASE WHEN o.called_at > 0 THEN o.called_at ELSE m.called_at END,"
+        " tries = tries + (o.next = 'retry')::int, due_at = now_ms() + o.pause,"
+        " settled_at = CASE WHEN o.next = ANY(%s) THEN now_ms() ELSE 0 END"
+        " FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[],"
+        " %s::bigint[], %s::bigint[]) AS o (message_id, state, next, rule, detail, deferred_until, provider_message_id,"
+        " settled_by, called_at, pause)"
+        " WHERE m.message_id = o.message_id AND m.state = o.state",
+        [list(SETTLED), *([row[index] for row in rows] for index in range(10))],
+    )
+    settled = [message_id for message_id, _, following, *_ in rows if following in SETTLED]
+    if settled:
+        await conn.execute("DELETE FROM contents WHERE message_id = ANY(%s)", [settled])
 
 
 async def expire_claims(conn: Connection) -> int:
