@@ -112,7 +112,8 @@ class Topics:
 
     def by_full_name(self, full_name: str) -> Topic:
         """The topic of that name in Kafka, dead letter topics among them."""
-        for topic in [*self, *self._dead_letters.values()]:
+        everywhere: list[Topic] = [*self, *self._dead_letters.values()]
+        for topic in everywhere:
             if topic.full_name == full_name:
                 return topic
         raise UnknownTopic(full_name)
