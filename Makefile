@@ -2,6 +2,8 @@
 PYTHON ?= python3
 ONCE ?=
 ONLY ?=
+# Each has a stack of its own; the tests mostly wait.
+WORKERS ?= 2
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -22,7 +24,7 @@ demo: $(STAMP) ## start everything with a simulated shop; Ctrl-C stops it (ONCE=
 	@$(BIN)/trolleybus demo $(if $(ONCE),--once)
 
 test: $(STAMP) ## every test but chaos and benchmarks, on real servers
-	@$(BIN)/pytest tests -m "not chaos and not bench"
+	@$(BIN)/pytest tests -m "not chaos and not bench" -n $(WORKERS) --dist loadfile
 
 bench: $(STAMP) ## measure speed and memory into build/bench.json (ONLY=name for one)
 	@$(BIN)/python -m tests.bench $(ONLY)
