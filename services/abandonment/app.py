@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from services.abandonment.changelog import ensure_changelog
 from services.abandonment.detector import Detector
 from services.abandonment.kafka import Ends, SteadyClock, make_app, quieten
+from services.abandonment.log_reader import LogReader
 from services.abandonment.metrics import AbandonmentMetrics
 from services.abandonment.settings import AbandonmentSettings
 from services.abandonment.store_settings import StoreSettings
@@ -83,6 +84,7 @@ def build(settings: AbandonmentSettings) -> FastAPI:
             app=faust_app,
             table=table,
             detector=detector,
+            log_reader=LogReader(bootstrap, source, settings.batch_records),
             topic=source,
             partitions=partitions,
             settings=store_settings.known,

@@ -104,6 +104,11 @@ class Detector:
         await self._settle(shard, made, outgoing)
         return missing
 
+    def pass_over(self, partition: int, next_offset: int) -> None:
+        """The offsets before `next_offset` are known to hold no record that was not heard."""
+        shard = self.shards[partition]
+        shard.clock.next_offset = max(shard.clock.next_offset, next_offset)
+
     async def tick(self, partition: int) -> None:
         """Tell what silence made due in one partition."""
         shard = self.shards[partition]

@@ -16,6 +16,7 @@ import faust
 from aiokafka import AIOKafkaConsumer
 from aiokafka.protocol.fetch import FetchRequest
 from faust.transport.drivers import aiokafka as driver
+from mode.threads import WorkerThread
 from yarl import URL
 
 
@@ -69,6 +70,14 @@ class Ends:
                     self._ends[(topic, partition)] = End(high_water, sent_at)
 
 
+class _Thread(WorkerThread):
+    """Does not keep a process alive whose application crashed: Faust may leave the thread behind."""
+
+    def __init__(self, service: Any, **more: Any) -> None:
+        super().__init__(service, **more)
+        self.daemon = True
+
+
 def quieten() -> None:
     """Faust and its client tell of every group step and draw tables: only what they warn of is for an operator. A tick
     that took longer than its interval is no fault: the clock's lateness is measured."""
@@ -81,6 +90,8 @@ def make_app(name: str, *, bootstrap: str, ends: Ends, fetch_wait_ms: int, sessi
     """A Faust application that reads with our transport; its name is the consumer group's."""
 
     class ConsumerThread(driver.AIOKafkaConsumerThread):
+        Worker = _Thread
+
         def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
             kafka = super()._create_worker_consumer(transport)
             kafka._fetch_max_wait_ms = fetch_wait_ms

@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import faust
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from services.abandonment.detector import Detector, Fetched
+from services.abandonment.log_reader import LogReader
 from services.abandonment.metrics import AbandonmentMetrics
-from services.abandonment.rereading import Gap, Rereading
+from services.abandonment.movement import Movement
 from services.abandonment.shard import CLOCK_KEY, Settings, Shard, clock_key, read_row
 from services.abandonment.table import CartTable, OwnershipLost
 from trolleybus.readiness import PartStatus
@@ -41,6 +42,7 @@ class Worker:
         app: faust.App,
         table: CartTable,
         detector: Detector,
+        log_reader: LogReader,
         topic: Topic,
         partitions: int,
         settings: Settings,
@@ -51,12 +53,13 @@ class Worker:
         self._app = app
         self._table = table
         self._detector = detector
+        self._log_reader = log_reader
         self._topic = topic
         self._settings = settings
         self._metrics = metrics
         self._batch = batch
         self._lock = asyncio.Lock()
-        self._rereading = Rereading()
+        self._movement = Movement()
         source = app.topic(topic.full_name, partitions=partitions, allow_empty=True, **RAW)
         app.agent(source, name="detector", concurrency=1)(self._listen)
         app.timer(tick_seconds)(self._tick)
@@ -96,7 +99,7 @@ class Worker:
             self._metrics.forget(partition)
         self._detector.shards = {}
         self._table.generation = -1
-        self._rereading = Rereading()
+        self._movement = Movement()
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run one piece of work on the shards of the present assignment."""
@@ -116,9 +119,9 @@ class Worker:
     async def _silence(self) -> None:
         for partition, shard in self._detector.shards.items():
             await self._detector.tick(partition)
-            next_offset = shard.clock.next_offset
-            if self._rereading.is_stuck(partition, next_offset, self._detector.lag(partition), time.monotonic()):
-                await self._read_again(partition, next_offset)
+            start, lag = shard.clock.next_offset, self._detector.lag(partition)
+            if self._movement.is_stuck(partition, start, lag, time.monotonic()):
+                await self._fill(partition, start, start + lag)
 
     async def _hear_all(self, events: Sequence[Any]) -> None:
         runs: dict[int, list[Fetched]] = defaultdict(list)
@@ -128,25 +131,31 @@ class Worker:
             await self._hear(partition, records)
 
     async def _hear(self, partition: int, records: Sequence[Fetched]) -> None:
-        """Records of one partition; what lies behind a gap is not heard."""
-        gap = await self._detector.hear(partition, records)
-        if gap is None:
-            return
-        missing, found = gap
-        verdict = self._rereading.gap(partition, missing, found)
-        if verdict is Gap.REAL:
-            self._detector.shards[partition].clock.next_offset = found
-            await self._hear(partition, records)
-        elif verdict is Gap.READ_AGAIN:
-            await self._read_again(partition, missing)
+        """Records of one partition; those missing before or among them are read from the log first."""
+        while (gap := await self._detector.hear(partition, records)) is not None:
+            if not await self._fill(partition, *gap):
+                return
 
-    async def _read_again(self, partition: int, offset: int) -> None:
+    async def _fill(self, partition: int, start: int, end: int) -> bool:
+        """Hear what Faust has dropped or skipped; False if Kafka does not answer: then it is tried again as stuck."""
         self._metrics.gaps.inc()
-        log.warning("records are missing: reading again", partition=partition, offset=offset)
-        await self._seek(partition, offset)
+        log.warning("records are missing: reading them from the log", partition=partition, start=start, end=end)
+        try:
+            async for records in self._log_reader.read(partition, start, end):
+                while (hole := await self._detector.hear(partition, records)) is not None:
+                    self._detector.pass_over(partition, hole[1])  # No record stands there: deleted, or a mark.
+        except KafkaError as error:
+            log.warning("the log cannot be read", partition=partition, reason=repr(error))
+            return False
+        self._detector.pass_over(partition, end)
+        return True
 
     async def _restored(self) -> bool:
-        """Shards for the present assignment, built from the table where it changed; False while it is not settled."""
+        """Shards for the present assignment, built from the table where it changed; False while it is not settled.
+
+        The state's own offset is the authority. Faust reads on from the committed one: what lies before the state's is
+        passed over, what is missing is read from the log.
+        """
         if not self._table.settled():
             return False
         if self._table.current():
@@ -157,10 +166,6 @@ class Worker:
         owned = sorted(tp.partition for tp in self._app.consumer.assignment() if tp.topic == self._topic.full_name)
         firsts = await self._app.consumer.earliest_offsets(*map(self._place, owned)) if owned else {}
         shards = self._shards({number: firsts.get(self._place(number)) or 0 for number in owned})
-        for number, shard in shards.items():
-            # The state's own offset is the authority, not the committed one.
-            if not await self._seek(number, shard.clock.next_offset):
-                return False
         self._detector.shards = shards
         self._table.generation = generation
         took = time.monotonic() - began
@@ -183,14 +188,6 @@ class Worker:
             else:
                 del rows[key]  # Another worker's by now; the table itself would keep it.
         return shards
-
-    async def _seek(self, partition: int, offset: int) -> bool:
-        """False if the partition is not ours any more."""
-        try:
-            await self._app.consumer.seek(self._place(partition), offset)
-        except IllegalStateError:
-            return False
-        return True
 
     def _place(self, partition: int) -> TP:
         return TP(self._topic.full_name, partition)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest_asyncio
 
+from services.abandonment.log_reader import LogReader
 from tests.integration.detector_harness import Detectors, activity, batches, eventually, now_ms, world
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.recovery import CartAbandoned, CartRecovered
@@ -149,3 +150,14 @@ async def test_P2_carts_move_between_workers_that_come_and_go(detectors: Detecto
 
 def without_fired_at(effect: object) -> object:
     return replace(effect, fired_at=0) if isinstance(effect, CartAbandoned) else effect
+
+
+async def test_P2_a_stretch_that_was_dropped_is_read_from_the_log_whole(detectors: Detectors) -> None:
+    source = detectors.topics["cart.activity"]
+    for number in range(30):
+        await detectors.raw.send_and_wait(source.full_name, key=b"k", value=b"%d" % number, partition=4)
+    reader = LogReader(detectors.env["KAFKA_BOOTSTRAP_SERVERS"], source, batch=7)
+    read = [record async for batch in reader.read(4, 5, 20) for record in batch]
+    assert [record.offset for record in read] == list(range(5, 20))
+    assert [record.value for record in read] == [b"%d" % number for number in range(5, 20)]
+    assert all(record.appended_at > 0 for record in read)
