@@ -79,8 +79,13 @@ async def recoveries_are_credited(line: Line, store_id: str, log: list[Seen]) ->
     assert revenue["EUR"]["carts"] == len(recovered)
     abandoned = {seen.values["cart_id"] for seen in _once(log, "CartAbandoned")}
     assert dashboard["carts"]["abandoned"] == len(abandoned)
-    delivered = {seen.values["message_id"] for seen in log if seen.kind == "MessageDelivered"}
-    assert dashboard["messages"]["delivered"] == len(delivered)
+    # Later steps may go out meanwhile: the dashboard lies between what stood before and what stands after.
+    later = await line.topics(store_id)
+    assert _delivered(log) <= dashboard["messages"]["delivered"] <= _delivered(later)
+
+
+def _delivered(log: list[Seen]) -> int:
+    return len({seen.values["message_id"] for seen in log if seen.kind == "MessageDelivered"})
 
 
 async def test_P1_P2_P3_P4_P5_what_shoppers_did_is_what_the_line_found_decided_sent_and_counted(line: Line) -> None:
