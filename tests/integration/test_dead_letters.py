@@ -26,7 +26,6 @@ Call = Callable[..., Awaitable[str]]
 @pytest.fixture
 def dlt(env: dict[str, str], topics: Topics, monkeypatch: pytest.MonkeyPatch) -> Call:
     """Runs the command; raises what it raises."""
-    monkeypatch.setenv("COLUMNS", "200")  # Tables are cut to the terminal, and there is none.
     prefix = topics["orders"].full_name.removesuffix("orders.v1")
     for name, value in {**env, "TOPIC_PREFIX": prefix, "COLUMNS": "200"}.items():
         monkeypatch.setenv(name, value)

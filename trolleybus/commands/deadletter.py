@@ -30,7 +30,6 @@ _PERSONAL = frozenset({"first_name", "last_name", "properties", "subject", "html
 T = TypeVar("T")
 
 app = typer.Typer(help="Dead letters: records that a service could not handle.", no_args_is_help=True)
-console = Console()
 
 
 @app.command("list")
@@ -50,7 +49,7 @@ def list_parked(
     for one in parked:
         by_topic[one.topic].append(one)
     if not by_topic:
-        console.print("Nothing is parked.")
+        Console().print("Nothing is parked.")
         return
     table = Table("topic", "parked", "replayed", "oldest", "newest", "reasons")
     for name, entries in sorted(by_topic.items()):
@@ -61,7 +60,7 @@ def list_parked(
             name, str(len(waiting)), str(len(entries) - len(waiting)), _moment(min(times)), _moment(max(times)),
             ", ".join(f"{reason} {count}" for reason, count in reasons.most_common()),
         )  # fmt: skip
-    console.print(table)
+    Console().print(table)
 
 
 @app.command()
@@ -122,17 +121,17 @@ def replay(
             codec = Codec(registry, topics)
             envelopes = Envelopes("operator", topics, codec)
             producer = await stack.enter_async_context(RecordProducer(bootstrap, envelopes))
-            progress = stack.enter_context(Progress(console=console))
+            progress = stack.enter_context(Progress(console=Console()))
             task = progress.add_task("Replaying", total=len(due))
             skipped = await shelf.replay(bootstrap, topics, codec, producer, due, lambda: progress.advance(task))
         return len(due) - len(skipped), len(before), skipped
 
     sent, before, skipped = _run(replayed())
-    console.print(f"Replayed {sent}.", highlight=False)
+    Console().print(f"Replayed {sent}.", highlight=False)
     if before:
-        console.print(f"{before} had been replayed before: --again replays them too.", highlight=False)
+        Console().print(f"{before} had been replayed before: --again replays them too.", highlight=False)
     for one in skipped:
-        console.print(f"Skipped {one.parked.place} ({one.parked.id}): {one.why}", highlight=False, markup=False)
+        Console().print(f"Skipped {one.parked.place} ({one.parked.id}): {one.why}", highlight=False, markup=False)
 
 
 def _require_found(chosen: Sequence[Parked], ids: Sequence[str], offsets: Sequence[str]) -> None:

@@ -14,7 +14,6 @@ from trolleybus.topic_admin import Report, TopicMismatch, create_topics, registe
 from trolleybus.topics import DAY_MS, Topics
 
 app = typer.Typer(help="Topics and schemas.", no_args_is_help=True)
-console = Console()
 
 
 @app.command()
@@ -24,7 +23,7 @@ def apply(quiet: Annotated[bool, typer.Option(help="Print nothing but errors.")]
 
     def report(line: str) -> None:
         if not quiet:
-            console.print(line, highlight=False)
+            Console().print(line, highlight=False)
 
     try:
         asyncio.run(
@@ -64,7 +63,7 @@ def list_topics() -> None:
             topic.full_name, str(topic.partitions), kept, ", ".join(record.__name__ for record in topic.records),
             ", ".join(topic.written_by), ", ".join(topic.read_by),
         )  # fmt: skip
-    console.print(table)
+    Console().print(table)
 
 
 @app.command()
