@@ -70,10 +70,8 @@ async def _leave_carts(client: httpx2.AsyncClient, storefront: Storefront) -> No
             }
             for number in numbers
         ]
-        for path, events in (("customers", customers), ("carts/track", carts)):
-            answer = await client.post(
-                f"{storefront.ingest_url}/api/v1/{path}", json={"events": events}, headers=headers
-            )
+        for path, batch in (("customers", {"customers": customers}), ("carts/track", {"events": carts})):
+            answer = await client.post(f"{storefront.ingest_url}/api/v1/{path}", json=batch, headers=headers)
             if answer.status_code != 202:
                 raise RuntimeError(f"the gateway answered {answer.status_code}: {answer.text[:300]}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ LEVELS_S = (15, 45, 120)
 STEP_DELAYS_S = (0, 40, 60)
 SHOP_URL = "https://shop.example"
 HOLDOUT_SHARE = 0.1
+KNOWN_TRIES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,21 @@ class Shop:
         )
         self.store_id = made["store_id"]
         await self._hasten(made["campaign_id"], step_delays, holdout_share)
+        await self._known_to_the_gateway(made["write_key"])
         return Storefront(
             ingest_url=self._env["INGEST_URL"], write_key=made["write_key"], secret_key=made["secret_key"]
         )
+
+    async def _known_to_the_gateway(self, key: str) -> None:
+        """The gateway learns of a store from its topic, moments later."""
+        for _ in range(KNOWN_TRIES):
+            answer = await self._client.post(
+                f"{self._env['INGEST_URL']}/api/v1/carts/track", json={}, headers={"Authorization": f"Bearer {key}"}
+            )
+            if answer.status_code != 401:
+                return
+            await asyncio.sleep(0.1)
+        raise StackError("the gateway does not know the new store: see the log of ingest")
 
     async def _hasten(self, campaign_id: str, step_delays: Sequence[int], holdout_share: float) -> None:
         """The campaign that came with the store, with seconds between its steps."""
