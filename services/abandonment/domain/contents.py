@@ -9,55 +9,50 @@ MAX_DIFFERENCES lines of increments (the oldest are folded into their lines; wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import NamedTuple
 
-from trolleybus.contracts.cart import CartActivity, CartLine
-from trolleybus.contracts.money import Money
+import msgspec
+from msgspec.structs import replace
+
+from services.abandonment.domain.activity import Activity, Line
 
 MAX_LINES = 500
 MAX_DIFFERENCES = 256
 LARGEST_QUANTITY = 1_000_000
+LARGEST_ID = "\U0010ffff"
+"""Greater than every record's id."""
 
 CONTENT_KINDS = frozenset({"snapshot", "lines_set", "lines_added", "lines_removed", "cart_emptied"})
 
 
-class Stamp(NamedTuple):
-    """Place of a record in event time; ids settle ties."""
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One line as the record of that time and id set it; a quantity of 0 or less is a tombstone."""
 
     at: int
     id: str
+    line: Line
 
 
-NO_FLOOR = Stamp(0, "")
-
-
-class Entry(NamedTuple):
-    """One line as last set; a quantity of 0 or less is a tombstone."""
-
-    stamp: Stamp
-    line: CartLine
-
-
-class Increment(NamedTuple):
-    """Differences to lines, by one record."""
+class Increment(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Differences to lines, by the record of that time and id."""
 
     at: int
-    lines: tuple[CartLine, ...]
+    id: str
+    lines: tuple[Line, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """A value: the functions below return a new one and leave theirs as it was."""
+class Contents(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A value: the functions below return another one. One entry a line, one increment a record; both as they came."""
 
-    floor: Stamp = NO_FLOOR
-    discount: Money = Money()
-    entries: Mapping[str, Entry] = field(default_factory=dict)
-    increments: Mapping[str, Increment] = field(default_factory=dict)
+    floor_at: int = 0
+    floor_id: str = ""
+    discount: int = 0  # On the whole cart, minor units.
+    discount_currency: str = ""
+    entries: tuple[Entry, ...] = ()
+    increments: tuple[Increment, ...] = ()
 
-    def lines(self) -> tuple[CartLine, ...]:
+    def lines(self) -> tuple[Line, ...]:
         """The lines in the cart now, MAX_LINES at most, in the order in which they came."""
         held = islice((line for line in _merged(self).values() if line.quantity > 0), MAX_LINES)
         return tuple(
@@ -65,137 +60,176 @@ class Contents:
         )
 
     def holds_items(self) -> bool:
-        lines = _merged(self).values() if self.increments else (entry.line for entry in self.entries.values())
-        return any(line.quantity > 0 for line in lines)
+        if self.increments:
+            return any(quantity > 0 for quantity in _quantities(self).values())
+        return any(entry.line.quantity > 0 for entry in self.entries)
 
     def earliest(self) -> int:
         """Event time of the oldest record that put in what is in the cart; the cart must hold an item."""
-        held = {key for key, line in _merged(self).items() if line.quantity > 0}
-        set_at = [entry.stamp.at for key, entry in self.entries.items() if key in held and entry.line.quantity > 0]
-        added_at = [stamp.at for stamp, line in _increments(self) if line.line_id in held and line.quantity > 0]
+        held = {key for key, quantity in _quantities(self).items() if quantity > 0}
+        set_at = [entry.at for entry in self.entries if entry.line.line_id in held and entry.line.quantity > 0]
+        added_at = [at for at, _, line in _counting(self) if line.line_id in held and line.quantity > 0]
         return min(set_at + added_at)
 
+    def reaches_before(self, at: int) -> bool:
+        """Whether any record in it is older than that."""
+        return any(entry.at < at for entry in self.entries) or any(item.at < at for item in self.increments)
 
-def merge(contents: Contents, record: CartActivity, at: int) -> Contents:
+
+NOTHING = Contents()
+
+
+def merge(contents: Contents, activity: Activity, at: int) -> Contents:
     """The contents with a record of CONTENT_KINDS taken in; `at` is the record's event time."""
-    stamp = Stamp(at, record.id)
-    if stamp <= contents.floor:
+    id_ = activity.id
+    if not _is_newer(at, id_, contents.floor_at, contents.floor_id):
         return contents
-    if record.kind in ("snapshot", "cart_emptied"):
-        lines = _distinct(record.lines) if record.kind == "snapshot" else {}
-        return _raise_floor(contents, stamp, lines, record.discount)
-    if record.kind == "lines_added":
-        added = tuple(_distinct(record.lines).values())
-        increments = {**contents.increments, record.id: Increment(at, added)}
-        return _bounded(replace(contents, increments=increments))
-    removed = record.kind == "lines_removed"
-    entries = dict(contents.entries)
-    for key, line in _distinct(record.lines).items():
-        known = entries.get(key)
-        if known is None or stamp > known.stamp:
-            entries[key] = Entry(stamp, CartLine(line_id=key) if removed else line)
-    return _bounded(replace(contents, entries=entries))
+    match activity.kind:
+        case "cart_emptied":
+            return _raise_floor(contents, at, id_, (), activity.discount, activity.discount_currency)
+        case "snapshot":
+            lines = _distinct(activity.lines)
+            return _raise_floor(contents, at, id_, lines, activity.discount, activity.discount_currency)
+        case "lines_added":
+            return _add(contents, Increment(at, id_, tuple(_distinct(activity.lines))))
+        case "lines_removed":
+            gone = [Line(line.line_id) for line in _distinct(activity.lines)]
+            return _set(contents, at, id_, gone)
+    return _set(contents, at, id_, _distinct(activity.lines))
 
 
 def newer_than(contents: Contents, at: int) -> Contents:
     """The contents without what is of that time or older."""
-    floor = Stamp(at, "\U0010ffff")
-    return contents if floor <= contents.floor else _raise_floor(contents, floor, {}, Money())
+    if not _is_newer(at, LARGEST_ID, contents.floor_at, contents.floor_id):
+        return contents
+    return _raise_floor(contents, at, LARGEST_ID, (), 0, "")
 
 
-def line_key(line: CartLine) -> str:
+def line_key(line: Line) -> str:
     """What identifies a line within its cart; "" where the record names nothing."""
     if line.line_id:
         return line.line_id
     return f"{line.product_id}:{line.variant_id}" if line.product_id or line.variant_id else ""
 
 
-def _raise_floor(contents: Contents, floor: Stamp, lines: Mapping[str, CartLine], discount: Money) -> Contents:
-    entries = {key: Entry(floor, line) for key, line in lines.items()}
-    entries.update({key: entry for key, entry in contents.entries.items() if entry.stamp > floor})
-    increments = {id_: item for id_, item in contents.increments.items() if Stamp(item.at, id_) > floor}
-    return _bounded(Contents(floor, discount, entries, increments))
+def _is_newer(at: int, id_: str, than_at: int, than_id: str) -> bool:
+    return at > than_at or (at == than_at and id_ > than_id)
 
 
-def _distinct(lines: Iterable[CartLine]) -> dict[str, CartLine]:
+def _raise_floor(
+    contents: Contents, at: int, id_: str, lines: Iterable[Line], discount: int, discount_currency: str
+) -> Contents:
+    entries = {line.line_id: Entry(at, id_, line) for line in lines}
+    for entry in contents.entries:
+        if _is_newer(entry.at, entry.id, at, id_):
+            entries[entry.line.line_id] = entry
+    increments = tuple(item for item in contents.increments if _is_newer(item.at, item.id, at, id_))
+    return Contents(at, id_, discount, discount_currency, _bounded(entries), increments)
+
+
+def _set(contents: Contents, at: int, id_: str, lines: Iterable[Line]) -> Contents:
+    entries = {entry.line.line_id: entry for entry in contents.entries}
+    for line in lines:
+        known = entries.get(line.line_id)
+        if known is None or _is_newer(at, id_, known.at, known.id):
+            entries[line.line_id] = Entry(at, id_, line)
+    return replace(contents, entries=_bounded(entries))
+
+
+def _add(contents: Contents, added: Increment) -> Contents:
+    increments = {item.id: item for item in contents.increments}
+    increments[added.id] = added
+    surplus = sum(len(item.lines) for item in increments.values()) - MAX_DIFFERENCES
+    if surplus > 0:
+        return _fold_oldest(contents, increments, surplus)
+    return replace(contents, increments=tuple(increments.values()))
+
+
+def _distinct(lines: tuple[Line, ...]) -> Iterable[Line]:
     """Lines by key; quantities of one line told twice in one record add up, and its last mention describes it."""
-    distinct: dict[str, CartLine] = {}
+    distinct: dict[str, Line] = {}
     for line in lines:
         key = line_key(line)
         known = distinct.get(key)
-        distinct[key] = replace(
-            line, line_id=key, quantity=line.quantity if known is None else line.quantity + known.quantity
-        )
-    return distinct
+        if known is not None:
+            distinct[key] = replace(line, line_id=key, quantity=line.quantity + known.quantity)
+        else:
+            distinct[key] = line if line.line_id else replace(line, line_id=key)
+    return distinct.values()
 
 
-def _merged(contents: Contents) -> dict[str, CartLine]:
+def _merged(contents: Contents) -> dict[str, Line]:
     """Every line, those without a piece left among them."""
-    lines = {key: entry.line for key, entry in contents.entries.items()}
-    for _, difference in _increments(contents):
+    lines = {entry.line.line_id: entry.line for entry in contents.entries}
+    for _, _, difference in sorted(_counting(contents), key=lambda counting: counting[:2]):
         key = difference.line_id
-        lines[key] = _plus(lines.get(key) or CartLine(line_id=key), difference)
+        lines[key] = _plus(lines.get(key) or Line(key), difference)
     return lines
 
 
-def _increments(contents: Contents) -> list[tuple[Stamp, CartLine]]:
-    """The differences that count, oldest first: those newer than their line was last set."""
-    counting = []
-    for id_, item in contents.increments.items():
-        stamp = Stamp(item.at, id_)
+def _quantities(contents: Contents) -> dict[str, int]:
+    """Pieces of every line."""
+    quantities = {entry.line.line_id: entry.line.quantity for entry in contents.entries}
+    for _, _, difference in _counting(contents):
+        quantities[difference.line_id] = quantities.get(difference.line_id, 0) + difference.quantity
+    return quantities
+
+
+def _counting(contents: Contents) -> Iterator[tuple[int, str, Line]]:
+    """The differences that count, with the place in event time of each: those newer than their line was last set."""
+    entries = {entry.line.line_id: entry for entry in contents.entries}
+    for item in contents.increments:
         for line in item.lines:
-            entry = contents.entries.get(line.line_id)
-            if entry is None or stamp > entry.stamp:
-                counting.append((stamp, line))
-    counting.sort(key=lambda difference: difference[0])
-    return counting
+            entry = entries.get(line.line_id)
+            if entry is None or _is_newer(item.at, item.id, entry.at, entry.id):
+                yield item.at, item.id, line
 
 
-def _plus(line: CartLine, difference: CartLine) -> CartLine:
+def _plus(line: Line, difference: Line) -> Line:
     """The line after a difference; what the difference does not tell stays as it was."""
-    return CartLine(
+    priced = difference if difference.price_currency else line
+    discounted = difference if difference.discount_currency else line
+    return Line(
         line_id=line.line_id,
         product_id=difference.product_id or line.product_id,
         variant_id=difference.variant_id or line.variant_id,
         name=difference.name or line.name,
         quantity=line.quantity + difference.quantity,
-        unit_price=difference.unit_price if difference.unit_price.currency else line.unit_price,
-        discount=difference.discount if difference.discount.currency else line.discount,
+        price=priced.price,
+        price_currency=priced.price_currency,
+        discount=discounted.discount,
+        discount_currency=discounted.discount_currency,
         url=difference.url or line.url,
         image_url=difference.image_url or line.image_url,
         category=difference.category or line.category,
         brand=difference.brand or line.brand,
-        price_rounded=difference.price_rounded if difference.unit_price.currency else line.price_rounded,
+        price_rounded=priced.price_rounded,
     )
 
 
-def _bounded(contents: Contents) -> Contents:
-    differences = sum(len(item.lines) for item in contents.increments.values())
-    if differences > MAX_DIFFERENCES:
-        contents = _fold_oldest(contents, differences - MAX_DIFFERENCES)
-    if len(contents.entries) > MAX_LINES:
-        oldest_first = sorted(contents.entries, key=lambda key: _keeping_order(contents.entries[key]))
-        surplus = set(oldest_first[: len(contents.entries) - MAX_LINES])
-        kept = {key: entry for key, entry in contents.entries.items() if key not in surplus}
-        contents = replace(contents, entries=kept)
-    return contents
+def _bounded(entries: dict[str, Entry]) -> tuple[Entry, ...]:
+    surplus = len(entries) - MAX_LINES
+    if surplus <= 0:
+        return tuple(entries.values())
+    leaving = set(sorted(entries, key=lambda key: _keeping_order(entries[key]))[:surplus])
+    return tuple(entry for key, entry in entries.items() if key not in leaving)
 
 
-def _keeping_order(entry: Entry) -> tuple[bool, Stamp]:
-    return entry.line.quantity > 0, entry.stamp
+def _keeping_order(entry: Entry) -> tuple[bool, int, str]:
+    return entry.line.quantity > 0, entry.at, entry.id
 
 
-def _fold_oldest(contents: Contents, surplus: int) -> Contents:
-    entries, kept = dict(contents.entries), dict(contents.increments)
-    for id_ in sorted(kept, key=lambda id_: (contents.increments[id_].at, id_)):
+def _fold_oldest(contents: Contents, increments: dict[str, Increment], surplus: int) -> Contents:
+    entries = {entry.line.line_id: entry for entry in contents.entries}
+    for item in sorted(increments.values(), key=lambda item: (item.at, item.id)):
         if surplus <= 0:
             break
-        increment = kept.pop(id_)
-        surplus -= len(increment.lines)
-        stamp = Stamp(increment.at, id_)
-        for difference in increment.lines:
+        del increments[item.id]
+        surplus -= len(item.lines)
+        for difference in item.lines:
             key = difference.line_id
             known = entries.get(key)
-            if known is None or stamp > known.stamp:
-                entries[key] = Entry(stamp, _plus(known.line if known else CartLine(line_id=key), difference))
-    return replace(contents, entries=entries, increments=kept)
+            if known is None or _is_newer(item.at, item.id, known.at, known.id):
+                line = _plus(known.line if known else Line(key), difference)
+                entries[key] = Entry(item.at, item.id, line)
+    return replace(contents, entries=_bounded(entries), increments=tuple(increments.values()))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.abandonment.domain.levels import Due, expiry_at
+from services.abandonment.domain.activity import Activity, Line
+from services.abandonment.domain.levels import expiry_at, level_at
+from services.abandonment.domain.setting import Setting
 from services.abandonment.domain.state import LIVE, CartState, Fired
 from trolleybus.contracts import ids
-from trolleybus.contracts.cart import CartActivity, CartLine
+from trolleybus.contracts.cart import CartLine
 from trolleybus.contracts.money import LARGEST_MINOR, Money
 from trolleybus.contracts.recovery import CartAbandoned, CartCleared, CartExpired, CartRecovered, CartResumed, Cause
-from trolleybus.contracts.stores import StoreConfig
 from trolleybus.contracts.values import cart_value
 
 Effect = CartAbandoned | CartResumed | CartCleared | CartRecovered | CartExpired
@@ -18,24 +19,24 @@ Effect = CartAbandoned | CartResumed | CartCleared | CartRecovered | CartExpired
 SOURCE_TOPIC = "cart.activity"
 
 
-def abandoned(state: CartState, level: Due, fired_at: int, config: StoreConfig) -> CartAbandoned:
-    """A level that was reached."""
-    lines = state.contents.lines()
+def abandoned(state: CartState, place: int, fired_at: int, setting: Setting) -> CartAbandoned:
+    """A level that was reached: the one at that place among the setting's."""
+    seconds, due_at = setting.levels[place], level_at(state, setting, place)
     return CartAbandoned(
-        id=ids.abandonment(state.episode_id, level.seconds),
-        occurred_at=level.at,
-        level=level.number,
-        level_seconds=level.seconds,
-        due_at=level.at,
+        id=ids.abandonment(state.episode_id, seconds),
+        occurred_at=due_at,
+        level=place + 1,
+        level_seconds=seconds,
+        due_at=due_at,
         fired_at=fired_at,
         opened_at=state.opened_at,
         first_activity_at=state.first_activity_at,
         last_activity_at=state.last_activity_at,
         contact_known=bool(state.channels),
         contact_channels=state.channels,
-        value=value_of(state, config),
-        discount=state.contents.discount,
-        lines=lines,
+        value=value_of(state, setting),
+        discount=Money(minor=state.contents.discount, currency=state.contents.discount_currency),
+        lines=tuple(contract_line(line) for line in state.contents.lines()),
         step=state.step,
         cart_url=state.cart_url,
         locale=state.locale,
@@ -45,42 +46,42 @@ def abandoned(state: CartState, level: Due, fired_at: int, config: StoreConfig) 
     )
 
 
-def resumed(state: CartState, before: CartState, record: CartActivity, at: int) -> CartResumed:
-    """A new episode of an abandoned cart; `before` is the cart as it was."""
+def resumed(state: CartState, before: CartState, activity: Activity, at: int) -> CartResumed:
+    """A new episode of an abandoned cart; `before` is the cart as it was left."""
     return CartResumed(
-        id=ids.episode_end(before.episode_id, "resumed", record.id),
+        id=ids.episode_end(before.episode_id, "resumed", activity.id),
         occurred_at=at,
         previous_episode_id=before.episode_id,
         levels_fired=_seconds(before.fired),
         opened_at=state.opened_at,
-        **_common(state, imported=record.imported),
+        **_common(state, imported=activity.imported),
     )
 
 
-def cleared(state: CartState, record: CartActivity, at: int) -> CartCleared:
+def cleared(state: CartState, activity: Activity, at: int) -> CartCleared:
     """An open cart that lost its last item."""
     return CartCleared(
-        id=ids.episode_end(state.episode_id, "cleared", record.id),
+        id=ids.episode_end(state.episode_id, "cleared", activity.id),
         occurred_at=at,
         levels_fired=_seconds(state.uncredited()),
         opened_at=state.opened_at,
-        **_common(state, imported=record.imported),
+        **_common(state, imported=activity.imported),
     )
 
 
 def recovered(
-    state: CartState, credited: tuple[Fired, ...], value: Money, record: CartActivity, at: int
+    state: CartState, credited: tuple[Fired, ...], value: Money, activity: Activity, at: int
 ) -> CartRecovered:
     """An order after levels fired. It names the episode in which the last of them fired."""
     first, last = min(level.due_at for level in credited), max(level.due_at for level in credited)
     episode_id = credited[-1].episode_id
-    common = _common(state, imported=record.imported)
+    common = _common(state, imported=activity.imported)
     common["episode_id"] = episode_id
     return CartRecovered(
-        id=ids.episode_end(episode_id, "recovered", record.id),
+        id=ids.episode_end(episode_id, "recovered", activity.id),
         occurred_at=at,
-        order_id=record.order_id,
-        order_total=record.total,
+        order_id=activity.order_id,
+        order_total=Money(minor=activity.total, currency=activity.total_currency),
         value=value,
         levels_fired=_seconds(credited),
         opened_at=state.opened_at,
@@ -91,24 +92,43 @@ def recovered(
     )
 
 
-def expired(state: CartState, config: StoreConfig) -> CartExpired:
+def expired(state: CartState, setting: Setting) -> CartExpired:
     """An open cart that was silent past its expiry."""
     return CartExpired(
         id=ids.episode_end(state.episode_id, "expired", ""),
-        occurred_at=expiry_at(state, config),
+        occurred_at=expiry_at(state, setting),
         levels_fired=_seconds(state.uncredited()),
         last_activity_at=state.last_activity_at,
-        value=value_of(state, config),
+        value=value_of(state, setting),
         opened_at=state.opened_at,
         **_common(state, imported=state.origin != LIVE),
     )
 
 
-def value_of(state: CartState, config: StoreConfig) -> Money:
+def value_of(state: CartState, setting: Setting) -> Money:
     """What the cart is worth, in its own currency, else in its first line's, else in the store's."""
-    lines = state.contents.lines()
-    value = cart_value(lines, state.contents.discount, state.currency or _priced_in(lines) or config.currency)
+    lines = tuple(contract_line(line) for line in state.contents.lines())
+    discount = Money(minor=state.contents.discount, currency=state.contents.discount_currency)
+    value = cart_value(lines, discount, state.currency or _priced_in(lines) or setting.currency)
     return value if value.minor <= LARGEST_MINOR else Money(minor=LARGEST_MINOR, currency=value.currency)
+
+
+def contract_line(line: Line) -> CartLine:
+    """The line as the contract has it."""
+    return CartLine(
+        line_id=line.line_id,
+        product_id=line.product_id,
+        variant_id=line.variant_id,
+        name=line.name,
+        quantity=line.quantity,
+        unit_price=Money(minor=line.price, currency=line.price_currency),
+        discount=Money(minor=line.discount, currency=line.discount_currency),
+        url=line.url,
+        image_url=line.image_url,
+        category=line.category,
+        brand=line.brand,
+        price_rounded=line.price_rounded,
+    )
 
 
 def _priced_in(lines: tuple[CartLine, ...]) -> str:

@@ -12,10 +12,13 @@ from enum import Enum
 from typing import NamedTuple
 
 from services.abandonment.domain import effects
+from services.abandonment.domain.activity import Activity
 from services.abandonment.domain.checks import check
-from services.abandonment.domain.contents import CONTENT_KINDS, Contents, merge, newer_than
+from services.abandonment.domain.contents import CONTENT_KINDS, NOTHING, Contents, merge, newer_than
 from services.abandonment.domain.effects import Effect
-from services.abandonment.domain.levels import expiry_at, leaves_at, next_level
+from services.abandonment.domain.levels import NO_LEVEL, acts_at, expiry_at, level_at, next_level
+from services.abandonment.domain.seen import compact
+from services.abandonment.domain.setting import Setting
 from services.abandonment.domain.state import (
     ABANDONED,
     CLEARED,
@@ -27,17 +30,15 @@ from services.abandonment.domain.state import (
     MAX_EARLIER,
     MAX_IDENTITIES,
     MAX_ORDERS,
-    MAX_SEEN,
     OPEN,
     RECOVERED,
     CartState,
     Fired,
     Position,
+    Status,
 )
 from trolleybus.contracts import ids
-from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.money import Money
-from trolleybus.contracts.stores import StoreConfig
 
 ORDER_SHADOW_MS = 300_000
 """What a storefront still sends of a cart while and after it is bought."""
@@ -62,81 +63,86 @@ class Step(NamedTuple):
     note: Note = Note.APPLIED
 
 
-def advance(state: CartState | None, to_ms: int, config: StoreConfig) -> Step:
-    """The cart after silence until `to_ms`; `config` is the setting in force (the state's config_version)."""
-    if state is None or not _acts_by(state, to_ms, config):
+def advance(state: CartState | None, to_ms: int, setting: Setting) -> Step:
+    """The cart after silence until `to_ms`; `setting` is the one in force (the state's config_version)."""
+    if state is None or acts_at(state, setting) > to_ms:
         return Step(state)
     state = state.copy()
     made: list[Effect] = []
-    while _acts_by(state, to_ms, config):
+    while acts_at(state, setting) <= to_ms:
         if not state.is_open:
             return Step(None, tuple(made))
-        level = next_level(state, config)
-        if level:
-            made.append(effects.abandoned(state, level, to_ms, config))
-            state.fired = (*state.fired, Fired(level.seconds, level.at, state.episode_id))
-            state.status = ABANDONED
-        else:
-            made.append(effects.expired(state, config))
-            _close(state, EXPIRED, expiry_at(state, config), effects.value_of(state, config))
+        place = next_level(state, setting)
+        if place == NO_LEVEL:
+            made.append(effects.expired(state, setting))
+            _close(state, EXPIRED, expiry_at(state, setting), effects.value_of(state, setting))
             state.closed_until = max(state.closed_until, state.last_activity_at)
-            state.contents = Contents()
+            state.contents = NOTHING
+        else:
+            made.append(effects.abandoned(state, place, to_ms, setting))
+            fired = Fired(setting.levels[place], level_at(state, setting, place), state.episode_id)
+            state.fired = (*state.fired, fired)
+            state.status = ABANDONED
     return Step(state, tuple(made))
 
 
-def apply(
-    state: CartState | None, record: CartActivity, arrival_ms: int, position: Position, config: StoreConfig
-) -> Step:
+def apply(state: CartState | None, activity: Activity, arrival_ms: int, position: Position, setting: Setting) -> Step:
     """The cart after a record; it must have been advanced to the record's arrival before.
 
-    `config` is the record's setting. Raises Rejected, and nothing else, for absurd values.
+    `setting` is the record's. Raises Rejected, and nothing else, for absurd values.
     """
-    check(record, arrival_ms)
-    if not record.cart_id or not IGNORED_MARKS.isdisjoint(record.marks):
+    check(activity, arrival_ms)
+    if not activity.cart_id or _is_ignored(activity):
         return Step(state, note=Note.IGNORED)
-    if state is not None and (record.id in state.seen or _replayed(state, position)):
+    id_ = compact(activity.id)
+    if state is not None and (state.seen.knows(id_) or _replayed(state, position)):
         return Step(state, note=Note.DUPLICATE)
-    if record.kind == "import_ended":
+    if activity.kind == "import_ended":
         return Step(_released(state))
 
-    before = state
-    state = CartState(store_id=record.store_id, cart_id=record.cart_id) if before is None else before.copy()
-    at = min(record.occurred_at, arrival_ms)
+    at = min(activity.occurred_at, arrival_ms)
+    if state is None:
+        state = CartState(store_id=activity.store_id, cart_id=activity.cart_id)
+        state.origin = HELD
+    else:
+        state = state.copy()
     note = Note.LATE if at < state.last_activity_at else Note.APPLIED
-    _remember(state, record, arrival_ms, position, is_new=before is None)
-    state.config_version = max(state.config_version, config.version)
-    _learn(state, record, at)
-    if record.kind == "order_placed":
-        made = _order(state, record, at, config)
+    if not activity.imported:
+        state.origin = LIVE
+    state.partition, state.offset = position
+    state.ordinal = 0
+    state.seen = state.seen.plus(id_)
+    state.arrival = max(state.arrival, arrival_ms)
+    state.config_version = max(state.config_version, setting.version)
+    _learn(state, activity, at)
+    if activity.kind == "order_placed":
+        made = _order(state, activity, at, setting)
     elif at <= state.closed_until:
         made = ()  # In the shadow of an order or of an expiry.
     else:
-        made = _activity(state, record, at, config)
+        made = _activity(state, activity, at, setting)
     return Step(state, made, note)
 
 
 def take(
     state: CartState | None,
-    record: CartActivity,
+    activity: Activity,
     arrival_ms: int,
     position: Position,
     *,
-    in_force: StoreConfig,
-    config: StoreConfig,
+    in_force: Setting,
+    setting: Setting,
 ) -> Step:
     """One record of the log: the cart advanced to its arrival under the setting in force, then the record applied."""
-    if not IGNORED_MARKS.isdisjoint(record.marks):
+    if _is_ignored(activity):
         return Step(state, note=Note.IGNORED)
     advanced = advance(state, arrival_ms, in_force)
-    applied = apply(advanced.state, record, arrival_ms, position, config)
-    return Step(applied.state, advanced.effects + applied.effects, applied.note)
+    applied = apply(advanced.state, activity, arrival_ms, position, setting)
+    return applied._replace(effects=advanced.effects + applied.effects) if advanced.effects else applied
 
 
-def _acts_by(state: CartState, to_ms: int, config: StoreConfig) -> bool:
-    if not state.is_open:
-        return leaves_at(state, config) <= to_ms
-    level = next_level(state, config)
-    return (level.at if level else expiry_at(state, config)) <= to_ms
+def _is_ignored(activity: Activity) -> bool:
+    return bool(activity.marks) and not IGNORED_MARKS.isdisjoint(activity.marks)
 
 
 def _replayed(state: CartState, position: Position) -> bool:
@@ -152,28 +158,33 @@ def _released(state: CartState | None) -> CartState | None:
     return state
 
 
-def _remember(state: CartState, record: CartActivity, arrival: int, position: Position, *, is_new: bool) -> None:
-    if not record.imported:
-        state.origin = LIVE
-    elif is_new:
-        state.origin = HELD
-    state.partition, state.offset = position
-    state.ordinal = 0
-    state.arrival = max(state.arrival, arrival)
-    state.seen = (*state.seen, record.id)[-MAX_SEEN:]
-
-
-def _learn(state: CartState, record: CartActivity, at: int) -> None:
+def _learn(state: CartState, activity: Activity, at: int) -> None:
     """Who and where: the newest word wins; an older record fills only what is not known."""
     newer = at >= state.facts_at
-    for name in ("customer_id", "anonymous_id", "step", "currency", "cart_url", "locale", "country", "time_zone"):
-        value = getattr(record, name)
-        if value and (newer or not getattr(state, name)):
-            setattr(state, name, value)
-    state.facts_at = max(state.facts_at, at)
-    state.identities = _union(state.identities, record.identities)
-    told = tuple(channel for channel, address in (("email", record.email), ("sms", record.phone)) if address)
-    state.channels = _union(state.channels, told)
+    if newer:
+        state.facts_at = at
+    if activity.customer_id and (newer or not state.customer_id):
+        state.customer_id = activity.customer_id
+    if activity.anonymous_id and (newer or not state.anonymous_id):
+        state.anonymous_id = activity.anonymous_id
+    if activity.step and (newer or not state.step):
+        state.step = activity.step
+    if activity.currency and (newer or not state.currency):
+        state.currency = activity.currency
+    if activity.cart_url and (newer or not state.cart_url):
+        state.cart_url = activity.cart_url
+    if activity.locale and (newer or not state.locale):
+        state.locale = activity.locale
+    if activity.country and (newer or not state.country):
+        state.country = activity.country
+    if activity.time_zone and (newer or not state.time_zone):
+        state.time_zone = activity.time_zone
+    if activity.identities and activity.identities != state.identities:
+        state.identities = _union(state.identities, activity.identities)
+    if activity.email and "email" not in state.channels:
+        state.channels = (*state.channels, "email")
+    if activity.phone and "sms" not in state.channels:
+        state.channels = (*state.channels, "sms")
 
 
 def _union(known: tuple[str, ...], told: tuple[str, ...]) -> tuple[str, ...]:
@@ -181,65 +192,76 @@ def _union(known: tuple[str, ...], told: tuple[str, ...]) -> tuple[str, ...]:
     return (*known, *fresh)[-MAX_IDENTITIES:] if fresh else known
 
 
-def _activity(state: CartState, record: CartActivity, at: int, config: StoreConfig) -> tuple[Effect, ...]:
-    value = effects.value_of(state, config) if state.is_open and record.kind in CONTENT_KINDS else Money()
+def _activity(state: CartState, activity: Activity, at: int, setting: Setting) -> tuple[Effect, ...]:
     state.last_activity_at = max(state.last_activity_at, at)
-    if record.kind in CONTENT_KINDS:
-        state.contents = merge(state.contents, record, at)
-        if not state.contents.holds_items():
-            if not state.is_open:
-                return ()
-            made = effects.cleared(state, record, at)
-            _close(state, CLEARED, at, value)
-            return (made,)
+    if activity.kind in CONTENT_KINDS:
+        contents = merge(state.contents, activity, at)
+        if not contents.holds_items():
+            made = _cleared(state, activity, at, setting) if state.is_open else ()
+            state.contents = contents
+            return made
+        state.contents = contents
         if not state.is_open:
-            _open(state, record, at)
+            _open(state, activity, at)
             return ()
-        state.opened_at = min(state.opened_at, state.contents.earliest())
-    if state.is_open and state.fired and at > state.fired[-1].due_at:
-        return (_resume(state, record, at),)
+        if contents.reaches_before(state.opened_at):
+            state.opened_at = min(state.opened_at, contents.earliest())
+    if state.fired and state.is_open and at > state.fired[-1].due_at:
+        return (_resume(state, activity, at),)
     return ()
 
 
-def _open(state: CartState, record: CartActivity, at: int) -> None:
+def _open(state: CartState, activity: Activity, at: int) -> None:
     state.status = OPEN
-    state.episode_id = ids.episode(state.store_id, state.cart_id, record.id)
+    state.episode_id = ids.episode(state.store_id, state.cart_id, activity.id)
     state.opened_at = state.contents.earliest()
     state.first_activity_at = at
     state.fired = state.earlier = ()
     state.credited_at = 0
 
 
-def _resume(state: CartState, record: CartActivity, at: int) -> Effect:
+def _resume(state: CartState, activity: Activity, at: int) -> Effect:
     before = state.copy()
     state.status = OPEN
-    state.episode_id = ids.episode(state.store_id, state.cart_id, record.id)
+    state.episode_id = ids.episode(state.store_id, state.cart_id, activity.id)
     state.first_activity_at = at
     earlier = state.uncredited()
     state.earlier = earlier if len(earlier) <= MAX_EARLIER else (earlier[0], *earlier[1 - MAX_EARLIER :])
     state.fired = ()
-    return effects.resumed(state, before, record, at)
+    return effects.resumed(state, before, activity, at)
 
 
-def _close(state: CartState, status: str, at: int, value: Money) -> None:
+def _cleared(state: CartState, activity: Activity, at: int, setting: Setting) -> tuple[Effect, ...]:
+    """The open cart lost its last item; the state still has what was in it, for an order that may follow."""
+    value = effects.value_of(state, setting)
+    made = effects.cleared(state, activity, at)
+    _close(state, CLEARED, at, value)
+    return (made,)
+
+
+def _close(state: CartState, status: Status, at: int, value: Money) -> None:
     state.status = status
     state.closed_at = at
-    state.closed_value = value
+    state.closed_value, state.closed_currency = value.minor, value.currency
     state.step = ""
 
 
-def _order(state: CartState, record: CartActivity, at: int, config: StoreConfig) -> tuple[Effect, ...]:
-    if record.order_id and record.order_id in state.orders:
-        return ()  # Told of by a second source.
-    state.orders = (*state.orders, record.order_id)[-MAX_ORDERS:] if record.order_id else state.orders
+def _order(state: CartState, activity: Activity, at: int, setting: Setting) -> tuple[Effect, ...]:
+    if activity.order_id:
+        if activity.order_id in state.orders:
+            return ()  # Told of by a second source.
+        state.orders = (*state.orders, activity.order_id)[-MAX_ORDERS:]
     shadow = at + ORDER_SHADOW_MS
     state.closed_until = max(state.closed_until, shadow)
     rest = newer_than(state.contents, shadow)
     if state.is_open and rest.holds_items():
-        return _bought_in_part(state, rest, record, at, config)
+        return _bought_in_part(state, rest, activity, at, setting)
     credited = state.uncredited() if shadow >= state.opened_at else ()
-    value = effects.value_of(state, config) if state.is_open else state.closed_value
-    made = (effects.recovered(state, credited, value, record, at),) if credited else ()
+    if state.is_open:
+        value = effects.value_of(state, setting)
+    else:
+        value = Money(minor=state.closed_value, currency=state.closed_currency)
+    made = (effects.recovered(state, credited, value, activity, at),) if credited else ()
     if state.is_open or credited:
         _close(state, RECOVERED if credited else EMPTY, shadow, value)
         state.fired = state.earlier = ()
@@ -248,11 +270,12 @@ def _order(state: CartState, record: CartActivity, at: int, config: StoreConfig)
 
 
 def _bought_in_part(
-    state: CartState, rest: Contents, record: CartActivity, at: int, config: StoreConfig
+    state: CartState, rest: Contents, activity: Activity, at: int, setting: Setting
 ) -> tuple[Effect, ...]:
     """The order came late: the cart holds items newer than its shadow and stays open, in the episode that it is in."""
     credited = tuple(level for level in state.uncredited() if level.due_at <= at)
-    made = (effects.recovered(state, credited, effects.value_of(state, config), record, at),) if credited else ()
+    value = effects.value_of(state, setting)
+    made = (effects.recovered(state, credited, value, activity, at),) if credited else ()
     state.contents = rest
     if state.opened_at <= state.closed_until:
         state.opened_at = rest.earliest()

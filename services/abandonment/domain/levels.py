@@ -1,62 +1,55 @@
-"""When a cart's silence makes something due. All of it follows from the cart's own records."""
+"""When a cart's silence makes something due. All of it follows from the cart's own records and the setting in force."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from services.abandonment.domain.setting import Setting
 from services.abandonment.domain.state import HELD, CartState
-from trolleybus.contracts.stores import StoreConfig
-
-DEFAULT_LEVELS = (900, 3_600, 86_400)
-DEFAULT_EXPIRY_SECONDS = 2_592_000
 
 LATENESS_MS = 86_400_000
 """How late an event may come and still meet the memory of the cart that it belongs to."""
 
-
-class Due(NamedTuple):
-    """A level that a silent cart will reach; `number` counts the setting's levels from 1."""
-
-    at: int
-    number: int
-    seconds: int
+NO_LEVEL = -1
 
 
-def levels_of(config: StoreConfig) -> tuple[int, ...]:
-    """The setting's levels in seconds, ascending."""
-    return tuple(sorted(set(config.levels))) or DEFAULT_LEVELS
-
-
-def next_level(state: CartState, config: StoreConfig) -> Due | None:
-    """The first level not fired in this episode that may still fire.
+def next_level(state: CartState, setting: Setting) -> int:
+    """Place among the setting's levels of the first that may still fire in this episode, or NO_LEVEL.
 
     Levels go up: one shorter than a level that fired (a setting changed in between) is over. One that was due before
     detection began never fires.
     """
-    reached = state.fired[-1].seconds if state.fired else 0
-    expiry = expiry_at(state, config)
-    for number, seconds in enumerate(levels_of(config), start=1):
-        due_at = state.last_activity_at + seconds * 1000
-        if seconds > reached and config.detection_from <= due_at < expiry:
-            return Due(due_at, number, seconds)
-    return None
+    fired = state.fired
+    reached = fired[-1].seconds if fired else 0
+    last = state.last_activity_at
+    expiry = last + setting.expiry_ms
+    for place, seconds in enumerate(setting.levels):
+        if seconds > reached and setting.detection_from <= last + seconds * 1000 < expiry:
+            return place
+    return NO_LEVEL
 
 
-def expiry_at(state: CartState, config: StoreConfig) -> int:
+def level_at(state: CartState, setting: Setting, place: int) -> int:
+    """When the cart reaches the level at that place."""
+    return state.last_activity_at + setting.levels[place] * 1000
+
+
+def expiry_at(state: CartState, setting: Setting) -> int:
     """When an open cart is forgotten."""
-    return state.last_activity_at + (config.expiry_seconds or DEFAULT_EXPIRY_SECONDS) * 1000
+    return state.last_activity_at + setting.expiry_ms
 
 
-def leaves_at(state: CartState, config: StoreConfig) -> int:
+def leaves_at(state: CartState, setting: Setting) -> int:
     """When the row of a cart that is not open leaves: no late event that its shadow would swallow is expected then."""
-    return max(state.arrival, state.closed_at) + levels_of(config)[-1] * 1000 + LATENESS_MS
+    return max(state.arrival, state.closed_at) + setting.levels[-1] * 1000 + LATENESS_MS
 
 
-def next_due(state: CartState, config: StoreConfig) -> int | None:
-    """When advancing the cart does something next; None while an import holds it."""
-    if state.origin == HELD:
-        return None
+def acts_at(state: CartState, setting: Setting) -> int:
+    """When advancing the cart does something next."""
     if not state.is_open:
-        return leaves_at(state, config)
-    level = next_level(state, config)
-    return level.at if level else expiry_at(state, config)
+        return leaves_at(state, setting)
+    place = next_level(state, setting)
+    return expiry_at(state, setting) if place == NO_LEVEL else level_at(state, setting, place)
+
+
+def next_due(state: CartState, setting: Setting) -> int | None:
+    """When the clock must advance the cart next; None while an import holds it."""
+    return None if state.origin == HELD else acts_at(state, setting)

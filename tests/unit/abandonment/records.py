@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
+from services.abandonment.domain.activity import activity_of
 from services.abandonment.domain.effects import Effect
 from services.abandonment.domain.engine import Step, advance, take
+from services.abandonment.domain.setting import Setting
 from services.abandonment.domain.state import CartState, Position
 from trolleybus.contracts.cart import CartActivity, CartLine
 from trolleybus.contracts.money import Money
@@ -32,8 +32,8 @@ def line(line_id: str, quantity: int = 1, price: int = 1000) -> CartLine:
     )
 
 
-def setting(version: int = 1, levels: tuple[int, ...] = (900, 3600, 86400), **more: Any) -> StoreConfig:
-    return StoreConfig(id=f"config-{version}", store_id=STORE, version=version, currency="EUR", levels=levels, **more)
+def setting(version: int = 1, levels: tuple[int, ...] = (900, 3600, 86400), **more: Any) -> Setting:
+    return Setting.of(StoreConfig(store_id=STORE, version=version, currency="EUR", levels=levels, **more))
 
 
 def activity(kind: str, at: int, *lines: CartLine, id: str = "", **more: Any) -> CartActivity:  # noqa: A002 - the field's own name
@@ -54,29 +54,29 @@ def activity(kind: str, at: int, *lines: CartLine, id: str = "", **more: Any) ->
 class Cart:
     """One cart played by a test; times are milliseconds after START."""
 
-    configs: dict[int, StoreConfig] = field(default_factory=lambda: {1: setting()})
+    settings: dict[int, Setting] = field(default_factory=lambda: {1: setting()})
     state: CartState | None = None
     offset: int = 0
     steps: list[Step] = field(default_factory=list)
 
     def hear(self, record: CartActivity, arrival: int | None = None) -> list[Effect]:
         at = record.occurred_at if arrival is None else START + arrival
-        in_force = self.configs[self.state.config_version if self.state else record.config_version]
+        in_force = self.settings[self.state.config_version if self.state else record.config_version]
         self.offset += 1
         step = take(
             self.state,
-            record,
+            activity_of(record),
             at,
             Position(0, self.offset),
             in_force=in_force,
-            config=self.configs[record.config_version],
+            setting=self.settings[record.config_version],
         )
         return self._kept(step)
 
     def silence(self, until: int) -> list[Effect]:
         if self.state is None:
             return []
-        return self._kept(advance(self.state, START + until, self.configs[self.state.config_version]))
+        return self._kept(advance(self.state, START + until, self.settings[self.state.config_version]))
 
     def _kept(self, step: Step) -> list[Effect]:
         # Through the row each time: what is lost on the way to the changelog shows in every test.
@@ -87,7 +87,7 @@ class Cart:
 
 def kept(state: CartState) -> CartState:
     """The state as it comes back from its row."""
-    return CartState.from_row(orjson.loads(orjson.dumps(state.to_row())))
+    return CartState.from_row(state.to_row())
 
 
 def told(effects: Iterable[Effect]) -> list[tuple[Any, ...]]:

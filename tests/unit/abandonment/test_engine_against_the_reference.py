@@ -9,15 +9,17 @@ from typing import Any
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from services.abandonment.domain.contents import Contents, merge
+from services.abandonment.domain.activity import Line, activity_of
+from services.abandonment.domain.contents import NOTHING, merge
 from services.abandonment.domain.effects import Effect
 from services.abandonment.domain.engine import Note, advance, take
 from services.abandonment.domain.levels import next_due
+from services.abandonment.domain.setting import Setting
 from services.abandonment.domain.state import HELD, CartState, Position
 from tests.unit.abandonment.records import CART, DAY, HOUR, MINUTE, START, STORE, euros, kept, line
 from tools.oracles.abandonment import detect
 from trolleybus.contracts import ids
-from trolleybus.contracts.cart import CartActivity, CartLine
+from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.recovery import CartAbandoned, CartCleared, CartExpired, CartRecovered, CartResumed
 from trolleybus.contracts.stores import StoreConfig
 
@@ -33,6 +35,7 @@ CONFIGS = {
         detection_from=START + 20 * MINUTE,
     ),
 }
+SETTINGS = {version: Setting.of(config) for version, config in CONFIGS.items()}
 AS_PLAIN = {
     version: {"levels": config.levels, "expiry": config.expiry_seconds, "detection_from": config.detection_from}
     for version, config in CONFIGS.items()
@@ -108,9 +111,9 @@ def play(log: Log, ticks: Sequence[int] = (), until: int = END) -> list[Effect]:
 
     def silence(to_ms: int) -> None:
         for cart_id, state in list(states.items()):
-            due = next_due(state, CONFIGS[state.config_version])
+            due = next_due(state, SETTINGS[state.config_version])
             if due is not None and due <= to_ms:
-                keep(cart_id, *advance(state, to_ms, CONFIGS[state.config_version])[:2])
+                keep(cart_id, *advance(state, to_ms, SETTINGS[state.config_version])[:2])
 
     def keep(cart_id: str, state: CartState | None, effects: tuple[Effect, ...]) -> None:
         made.extend(effects)
@@ -122,9 +125,15 @@ def play(log: Log, ticks: Sequence[int] = (), until: int = END) -> list[Effect]:
         while waiting and waiting[0] <= arrival:
             silence(waiting.pop(0))
         before = states.get(record.cart_id)
-        in_force = CONFIGS[before.config_version if before else record.config_version]
-        config = CONFIGS[record.config_version]
-        step = take(before, record, arrival, Position(0, offset), in_force=in_force, config=config)
+        in_force = SETTINGS[before.config_version if before else record.config_version]
+        step = take(
+            before,
+            activity_of(record),
+            arrival,
+            Position(0, offset),
+            in_force=in_force,
+            setting=SETTINGS[record.config_version],
+        )
         keep(record.cart_id, step.state, step.effects)
     for tick in waiting:
         silence(tick)
@@ -234,7 +243,7 @@ def test_P2_records_read_again_after_a_crash_change_nothing(log: Log, data: st.D
         _hear(states, offset, arrival, record)
     # What a late record made due at once is told by the next tick, or by the next record.
     last = max(arrival for arrival, _ in log[:crash])
-    advanced = {cart: advance(state, last, CONFIGS[state.config_version]).state for cart, state in states.items()}
+    advanced = {cart: advance(state, last, SETTINGS[state.config_version]).state for cart, state in states.items()}
     states = {cart: state for cart, state in advanced.items() if state}
     rows = {cart_id: state.to_row() for cart_id, state in states.items()}
     for offset, (arrival, record) in list(enumerate(log))[back:crash]:
@@ -246,8 +255,15 @@ def test_P2_records_read_again_after_a_crash_change_nothing(log: Log, data: st.D
 
 def _hear(states: dict[str, CartState], offset: int, arrival: int, record: CartActivity) -> Note:
     before = states.get(record.cart_id)
-    in_force = CONFIGS[before.config_version if before else record.config_version]
-    step = take(before, record, arrival, Position(0, offset), in_force=in_force, config=CONFIGS[record.config_version])
+    in_force = SETTINGS[before.config_version if before else record.config_version]
+    step = take(
+        before,
+        activity_of(record),
+        arrival,
+        Position(0, offset),
+        in_force=in_force,
+        setting=SETTINGS[record.config_version],
+    )
     states.pop(record.cart_id, None)
     if step.state:
         states[record.cart_id] = step.state
@@ -269,7 +285,7 @@ def test_a_cart_that_an_import_holds_waits_for_no_clock(log: Log) -> None:
     for offset, (arrival, record) in enumerate(log):
         _hear(states, offset, arrival, record)
     for state in states.values():
-        assert (next_due(state, CONFIGS[state.config_version]) is None) == (state.origin == HELD)
+        assert (next_due(state, SETTINGS[state.config_version]) is None) == (state.origin == HELD)
 
 
 @given(st.permutations(range(6)), st.data())
@@ -286,10 +302,10 @@ def test_contents_do_not_depend_on_the_order_of_arrival(order: list[int], data: 
         for number in range(6)
     ]
 
-    def merged(sequence: list[CartActivity]) -> tuple[dict[str, CartLine], object]:
-        contents = Contents()
+    def merged(sequence: list[CartActivity]) -> tuple[dict[str, Line], object]:
+        contents = NOTHING
         for record in sequence:
-            contents = merge(contents, record, record.occurred_at)
+            contents = merge(contents, activity_of(record), record.occurred_at)
         return {item.line_id: item for item in contents.lines()}, contents.discount
 
     in_time = sorted(records, key=lambda record: (record.occurred_at, record.id))

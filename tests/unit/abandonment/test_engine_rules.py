@@ -10,7 +10,7 @@ import pytest
 from services.abandonment.domain.checks import Rejected
 from services.abandonment.domain.engine import Note
 from services.abandonment.domain.levels import leaves_at, next_due
-from services.abandonment.domain.state import MAX_SEEN
+from services.abandonment.domain.seen import MAX_SEEN
 from tests.unit.abandonment.records import DAY, HOUR, MINUTE, START, Cart, activity, euros, line, setting, told
 from trolleybus.contracts.cart import CartLine
 from trolleybus.contracts.recovery import CartAbandoned, CartCleared, CartExpired, CartRecovered, CartResumed
@@ -254,14 +254,14 @@ def test_a_late_event_of_a_cart_that_expired_does_not_bring_it_back() -> None:
 
 def test_a_setting_holds_from_the_carts_next_activity() -> None:
     cart = filled()
-    cart.configs[2] = setting(2, levels=(600, 1800))
+    cart.settings[2] = setting(2, levels=(600, 1800))
     assert told(cart.silence(15 * MINUTE)) == [LEVEL_1]
     cart.hear(activity("product_viewed", 20 * MINUTE, config_version=2))
     assert told(cart.silence(50 * MINUTE)) == [("CartAbandoned", 600), ("CartAbandoned", 1800)]
 
 
 def test_a_setting_that_comes_late_from_another_gateway_does_not_go_back() -> None:
-    cart = Cart(configs={1: setting(1), 2: setting(2, levels=(600,))})
+    cart = Cart(settings={1: setting(1), 2: setting(2, levels=(600,))})
     cart.hear(activity("lines_added", 0, line("a"), config_version=2))
     cart.hear(activity("product_viewed", MINUTE, config_version=1))
     assert told(cart.silence(11 * MINUTE)) == [("CartAbandoned", 600)]
@@ -269,14 +269,14 @@ def test_a_setting_that_comes_late_from_another_gateway_does_not_go_back() -> No
 
 def test_a_level_shorter_than_one_that_fired_is_over() -> None:
     cart = filled()
-    cart.configs[2] = setting(2, levels=(600, 1800))
+    cart.settings[2] = setting(2, levels=(600, 1800))
     cart.silence(15 * MINUTE)
     cart.hear(activity("product_viewed", 5 * MINUTE, config_version=2), arrival=16 * MINUTE)
     assert told(cart.silence(HOUR)) == [("CartAbandoned", 1800)]
 
 
 def test_no_level_due_before_detection_began_fires() -> None:
-    cart = Cart(configs={1: setting(detection_from=START + 30 * MINUTE)})
+    cart = Cart(settings={1: setting(detection_from=START + 30 * MINUTE)})
     cart.hear(activity("lines_added", 0, line("a")))
     assert told(cart.silence(2 * HOUR)) == [LEVEL_2]
 
