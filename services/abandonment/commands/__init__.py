@@ -1,0 +1,1 @@
+"""The detector's commands: `trolleybus replay`, `trolleybus record` and `trolleybus carts`."""
