@@ -7,12 +7,13 @@ import json
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
-from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from functools import cache, lru_cache
+from typing import Any, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from fastavro import schemaless_reader, schemaless_writer
 
 from trolleybus import schemas
+from trolleybus.avro import BAD_BYTES, Shape, Unsupported, compile_reader, compile_writer, shape_of
 from trolleybus.contracts.records import RECORDS, Record
 from trolleybus.registry import NotRegistered, Registry, subject
 from trolleybus.topics import Topics
@@ -38,10 +39,11 @@ class NotPrepared(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _Written:
+    """A registered schema of one of our records."""
+
     record: type[Record]
-    writer_schema: Any
-    reader_schema: Any  # None where both are the same.
+    text: str
 
 
 class Codec:
@@ -50,8 +52,9 @@ class Codec:
     def __init__(self, registry: Registry, topics: Topics) -> None:
         self._registry = registry
         self._topics = topics
-        self._writers: dict[type[Record], tuple[bytes, Any]] = {}
-        self._readers: dict[int, _Reader | str] = {}
+        self._writers: dict[type[Record], Callable[[Any], bytes]] = {}
+        self._known: dict[int, _Written | str] = {}
+        self._records: Projection[Record] = Projection(self._known, shape_of)
 
     async def prepare(self, *kinds: type[Record]) -> None:
         """Ask the registry for the ids of records to be written. Never registers: that is `trolleybus topics apply`."""
@@ -64,20 +67,16 @@ class Codec:
                 raise NotRegistered(
                     f"the schema of {name} is not registered for {topic.full_name}: run `trolleybus topics apply`"
                 ) from None
-            schema = local_schema(name)
-            self._writers[kind] = (_FRAME.pack(0, schema_id), schema)
-            self._readers[schema_id] = _Reader(kind, schema, None)
+            self._writers[kind] = _writer(name, _FRAME.pack(0, schema_id))
+            self._known[schema_id] = _Written(kind, schemas.source(name))
 
     def encode(self, record: Record) -> bytes:
         """The record's bytes; prepare() must have been called for its kind."""
         try:
-            frame, schema = self._writers[type(record)]
+            write = self._writers[type(record)]
         except KeyError:
             raise NotPrepared(f"the codec was not prepared for {type(record).__name__}") from None
-        buffer = io.BytesIO()
-        buffer.write(frame)
-        schemaless_writer(buffer, schema, to_dict(record))
-        return buffer.getvalue()
+        return write(record)
 
     async def decode(self, data: bytes | None) -> Record:
         """The record in the bytes, in the newest version known here; raises UnreadableRecord."""
@@ -89,32 +88,17 @@ class Codec:
 
     def decode_known(self, data: bytes | None) -> Record:
         """As decode, without asking the registry: raises UnknownSchema for an id not met before."""
-        record, values = self.decode_dict(data)
-        return from_dict(record, values)
+        return self._records.read(data)
 
-    def decode_dict(self, data: bytes | None) -> tuple[type[Record], dict[str, Any]]:
-        """The kind of record and its plain values."""
-        if data is None:
-            raise UnreadableRecord("a tombstone stands where a record was expected")
-        if len(data) < _FRAME.size:
-            raise UnreadableRecord(f"{len(data)} bytes are too few for a registry frame")
-        magic, schema_id = _FRAME.unpack_from(data)
-        if magic != 0:
-            raise UnreadableRecord(f"the first byte is {magic}, not the registry frame's zero")
-        reader = self._readers.get(schema_id)
-        if reader is None:
-            raise UnknownSchema(schema_id)
-        if isinstance(reader, str):
-            raise UnreadableRecord(reader)
-        body = io.BytesIO(data)
-        body.seek(_FRAME.size)
-        try:
-            values = schemaless_reader(body, reader.writer_schema, reader.reader_schema)
-        except Exception as error:  # fastavro raises whatever its parsing meets on bad bytes
-            raise UnreadableRecord(f"the body does not follow schema {schema_id}: {error!r}") from error
-        if body.tell() != len(data):
-            raise UnreadableRecord(f"{len(data) - body.tell()} bytes are left after the record of schema {schema_id}")
-        return reader.record, cast(dict[str, Any], values)
+    def project(self, kind: type[Record], shape: Shape[T]) -> Projection[T]:
+        """A reader of one kind of record straight into a shape; it knows what the codec knows and learns."""
+
+        def shape_for(record: type[Record]) -> Shape[T]:
+            if record is not kind:
+                raise UnreadableRecord(f"a {record.__name__} stands where a {kind.__name__} was expected")
+            return shape
+
+        return Projection(self._known, shape_for)
 
     async def learn(self, schema_id: int) -> None:
         """Ask the registry for a schema by its id and keep the answer."""
@@ -128,10 +112,93 @@ class Codec:
         namespace, name = named.get("namespace", ""), named.get("name", "")
         record = RECORDS.get(name) if namespace == "trolleybus" else None
         if record is None:
-            self._readers[schema_id] = f"schema {schema_id} is of {namespace}.{name}, which no topic of ours carries"
+            self._known[schema_id] = f"schema {schema_id} is of {namespace}.{name}, which no topic of ours carries"
             return
-        writer = schemas.parse(text)
-        self._readers[schema_id] = _Reader(record, writer, local_schema(name))
+        schemas.parse(text)  # Raises for what is no schema.
+        self._known[schema_id] = _Written(record, text)
+
+
+class Projection(Generic[T]):
+    """Reads records of the schemas that its codec knows into objects of its shapes."""
+
+    def __init__(self, known: dict[int, _Written | str], shape_for: Callable[[type[Record]], Shape[T]]) -> None:
+        self._known = known
+        self._shape_for = shape_for
+        self._readers: dict[bytes, _Read[T]] = {}  # By the whole frame: one look for a record.
+
+    def read(self, data: bytes | None) -> T:
+        """The object of a record's bytes; raises UnreadableRecord, UnknownSchema for an id the codec must learn."""
+        if data is None:
+            raise UnreadableRecord("a tombstone stands where a record was expected")
+        frame = data[:5]
+        read = self._readers.get(frame)
+        if read is None:
+            read = self._readers[frame] = self._reader(frame)
+        try:
+            value, end = read(data, 5)
+        except BAD_BYTES as error:
+            raise UnreadableRecord(f"the body does not follow schema {_FRAME.unpack(frame)[1]}: {error!r}") from error
+        if end != len(data):
+            raise UnreadableRecord(
+                f"the record of schema {_FRAME.unpack(frame)[1]} ends at byte {end}, the bytes at {len(data)}"
+            )
+        return value
+
+    def _reader(self, frame: bytes) -> _Read[T]:
+        if len(frame) < _FRAME.size:
+            raise UnreadableRecord(f"{len(frame)} bytes are too few for a registry frame")
+        magic, schema_id = _FRAME.unpack(frame)
+        if magic != 0:
+            raise UnreadableRecord(f"the first byte is {magic}, not the registry frame's zero")
+        written = self._known.get(schema_id)
+        if written is None:
+            raise UnknownSchema(schema_id)
+        if isinstance(written, str):
+            raise UnreadableRecord(written)
+        return _compiled(written.record.__name__, written.text, self._shape_for(written.record))
+
+
+_Read = Callable[[bytes, int], tuple[T, int]]
+
+
+@lru_cache(maxsize=256)  # Codecs of one process share what was compiled.
+def _compiled(name: str, text: str, shape: Shape[T]) -> _Read[T]:
+    ours = schemas.source(name)
+    try:
+        return compile_reader(json.loads(text), shape, json.loads(ours))
+    except Unsupported:
+        return _by_fastavro(schemas.parse(text), local_schema(name), shape)
+
+
+def _by_fastavro(written: Any, ours: Any, shape: Shape[T]) -> _Read[T]:
+    """Reads any schema, by way of a dictionary."""
+
+    def read(data: bytes, start: int) -> tuple[T, int]:
+        body = io.BytesIO(data)
+        body.seek(start)
+        try:
+            values = schemaless_reader(body, written, ours)
+        except Exception as error:  # fastavro raises whatever its parsing meets on bad bytes
+            raise ValueError(repr(error)) from error
+        return shape.of_values(cast(dict[str, Any], values)), body.tell()
+
+    return read
+
+
+@lru_cache(maxsize=256)
+def _writer(name: str, frame: bytes) -> Callable[[Any], bytes]:
+    try:
+        return compile_writer(json.loads(schemas.source(name)), frame)
+    except Unsupported:
+        schema = local_schema(name)
+
+    def write(record: Any) -> bytes:
+        buffer = io.BytesIO()
+        buffer.write(frame)
+        schemaless_writer(buffer, schema, to_dict(record))
+        return buffer.getvalue()
+
+    return write
 
 
 @cache

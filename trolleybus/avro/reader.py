@@ -1,0 +1,237 @@
+"""Readers: bytes of one schema straight to the objects wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final, TypeVar, cast
+
+from trolleybus.avro import bytes_in
+from trolleybus.avro.schema import Array, Field, Map, Plain, RecordType, Type, Unsupported, check_resolution, understand
+from trolleybus.avro.shape import Shape, argument
+from trolleybus.avro.source import Source
+
+T = TypeVar("T")
+
+WIDTH: Final = {"boolean": 1, "float": 4, "double": 8}
+_UNCHANGING: Final = (str, int, float, bytes)
+_RUNTIME = {
+    "LENGTH": bytes_in.LENGTH,
+    "SIGNED": bytes_in.SIGNED,
+    "TRUTH": bytes_in.TRUTH,
+    "double": bytes_in.double,
+    "single": bytes_in.single,
+    "integer": bytes_in.integer,
+    "skip_integer": bytes_in.skip_integer,
+    "span": bytes_in.span,
+    "block": bytes_in.block,
+}
+
+
+def compile_reader(schema: Any, shape: Shape[T], local: Any = None) -> Callable[[bytes, int], tuple[T, int]]:
+    """A function from bytes and the offset where a record starts to the object wanted and the offset where it ends.
+
+    Schemas are JSON values: the writer's, and ours, whose defaults stand in for fields that the writer lacks. The
+    function raises BAD_BYTES, or returns another end than that of the bytes, if these do not follow the schema: the
+    caller compares the end. Raises Unsupported; LookupError for a shape that our schema has no fields for.
+    """
+    return cast(Callable[[bytes, int], tuple[T, int]], _generate(schema, shape, local).compiled("read"))
+
+
+def reader_source(schema: Any, shape: Shape[Any], local: Any = None) -> str:
+    """The source of what compile_reader compiles, for people to read."""
+    return _generate(schema, shape, local).text
+
+
+def _generate(schema: Any, shape: Shape[Any], local: Any) -> Source:
+    writer = understand(schema)
+    ours = writer if local is None else understand(local)
+    check_resolution(writer, ours)
+    source = Source("def read(b, i)", **_RUNTIME)
+    result = _Generator(source).shaped(writer, ours, shape)
+    source.line(f"return {result}, i")
+    return source
+
+
+class _Generator:
+    """Writes the reading of each field in the order of bytes; b are the bytes, i is the index of the next."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def shaped(self, writer: RecordType, ours: RecordType, shape: Shape[Any]) -> str:
+        """Read a record; the expression of the object made of it."""
+        wanted = dict(_path_and_shape(field) for field in shape.fields)
+        found = self._record(writer, ours, wanted, "")
+        missing = [path for path in wanted if path not in found]
+        found |= {path: self._default(writer, ours, path, wanted[path]) for path in missing}
+        arguments = ", ".join(found[_path_and_shape(field)[0]] for field in shape.fields)
+        return f"{self._source.constant(shape.make)}({arguments})"
+
+    def _record(
+        self, writer: RecordType, ours: RecordType, wanted: dict[str, Shape[Any] | None], prefix: str
+    ) -> dict[str, str]:
+        """Read a record; the expressions of what is wanted of it, by path."""
+        found: dict[str, str] = {}
+        for field in writer.fields:
+            path, known = prefix + field.name, ours.field(field.name)
+            if known is not None and path in wanted:
+                found[path] = self._value(field.type, known.type, wanted[path])
+            elif known is not None and isinstance(field.type, RecordType) and isinstance(known.type, RecordType):
+                found |= self._record(field.type, known.type, wanted, f"{path}.")
+            else:
+                self._skip(field.type)
+        return found
+
+    def _value(self, writer: Type, ours: Type, shape: Shape[Any] | None) -> str:
+        """Read a value; the local that holds it."""
+        result = self._source.local()
+        if isinstance(writer, RecordType) and isinstance(ours, RecordType):
+            if shape is None:
+                raise LookupError(f"{writer.name} is wanted, but not in which shape")
+            self._source.line(f"{result} = {self.shaped(writer, ours, shape)}")
+        elif isinstance(writer, Array) and isinstance(ours, Array):
+            self._array(result, writer, ours, shape)
+        elif isinstance(writer, Map):
+            self._map(result, writer)
+        elif isinstance(writer, Plain):
+            self._plain(result, writer.kind)
+        return result
+
+    def _plain(self, result: str, kind: str) -> None:
+        line, block = self._source.line, self._source.block
+        match kind:
+            case "string" | "bytes":
+                line("n = b[i]")
+                line("i += 1")
+                with block("if n"):
+                    line("j = i + LENGTH[n]")
+                    with block("if n > 127"):
+                        line("i, j = span(b, i - 1)")
+                    line(f"{result} = b[i:j]" + (".decode()" if kind == "string" else ""))
+                    line("i = j")
+                with block("else"):
+                    line(f"{result} = " + ('""' if kind == "string" else 'b""'))
+            case "int" | "long":
+                line("n = b[i]")
+                with block("if n < 128"):
+                    line(f"{result} = SIGNED[n]")
+                    line("i += 1")
+                with block("else"):
+                    line(f"{result}, i = integer(b, i)")
+            case "boolean":
+                line(f"{result} = TRUTH[b[i]]")
+                line("i += 1")
+            case _:
+                line(f"{result} = {'double' if kind == 'double' else 'single'}(b, i)[0]")
+                line(f"i += {WIDTH[kind]}")
+
+    def _array(self, result: str, writer: Array, ours: Array, shape: Shape[Any] | None) -> None:
+        line, block = self._source.line, self._source.block
+        items = self._source.local()
+        line("n = b[i]")
+        line("i += 1")
+        with block("if n"):
+            line(f"{items} = []")
+            with self._blocks():
+                if shape is not None and isinstance(writer.items, RecordType) and isinstance(ours.items, RecordType):
+                    item = self.shaped(writer.items, ours.items, shape)
+                else:
+                    item = self._value(writer.items, ours.items, shape)
+                line(f"{items}.append({item})")
+            line(f"{result} = tuple({items})")
+        with block("else"):
+            line(f"{result} = ()")
+
+    def _map(self, result: str, writer: Map) -> None:
+        line, key = self._source.line, self._source.local()
+        line(f"{result} = {{}}")
+        line("n = b[i]")
+        line("i += 1")
+        with self._blocks():
+            self._plain(key, "string")
+            line(f"{result}[{key}] = {self._value(writer.values, writer.values, None)}")
+
+    @contextmanager
+    def _blocks(self) -> Iterator[None]:
+        """What follows is for each item of an array or a map, whose first block's count begins with the byte n."""
+        line, block = self._source.line, self._source.block
+        with block("while n"):
+            with block("if n > 127 or n & 1"):
+                line("n, i = block(b, i - 1)")
+            with block("else"):
+                line("n >>= 1")
+            with block("for _ in range(n)"):
+                yield
+            line("n = b[i]")
+            line("i += 1")
+
+    def _skip(self, written: Type) -> None:
+        line = self._source.line
+        match written:
+            case Plain("string" | "bytes"):
+                line("n = b[i]")
+                line("i = i + 1 + LENGTH[n] if n < 128 else span(b, i)[1]")
+            case Plain("int" | "long"):
+                line("i = i + 1 if b[i] < 128 else skip_integer(b, i)")
+            case Plain(kind):
+                line(f"i += {WIDTH[kind]}")
+            case RecordType():
+                for field in written.fields:
+                    self._skip(field.type)
+            case Array():
+                self._skip_items(written.items)
+            case Map():
+                self._skip_items(Plain("string"), written.values)
+
+    def _skip_items(self, *item: Type) -> None:
+        line = self._source.line
+        line("n = b[i]")
+        line("i += 1")
+        with self._blocks():
+            if len(item) == 1 and isinstance(item[0], Plain) and item[0].kind in WIDTH:
+                line("b[i]  # a count that lies ends with the bytes")
+            for part in item:
+                self._skip(part)
+
+    def _default(self, writer: RecordType, ours: RecordType, path: str, shape: Shape[Any] | None) -> str:
+        """The expression of what is wanted and not written: our schema's default."""
+        name, _, rest = path.partition(".")
+        field = ours.field(name)
+        if field is None:
+            raise LookupError(f"{ours.name} has no field {name!r}")
+        written = writer.field(name)
+        if written is None:
+            value = partial(argument, (path, shape) if shape else path, {name: _whole_default(field)})
+            # Made anew for each record unless it cannot be changed.
+            made = value()
+            return self._source.constant(made) if isinstance(made, _UNCHANGING) else f"{self._source.constant(value)}()"
+        if isinstance(written.type, RecordType) and isinstance(field.type, RecordType):
+            return self._default(written.type, field.type, rest, shape)
+        raise LookupError(f"{name!r} of {ours.name} is no record with a field {rest!r}")
+
+
+def _whole_default(field: Field) -> Any:
+    if field.default is None:
+        raise Unsupported(f"{field.name!r} is not written and has no default")
+    return _completed(field.type, field.default[0])
+
+
+def _completed(ours: Type, value: Any) -> Any:
+    """A default with the defaults of what it leaves out."""
+    match ours:
+        case RecordType():
+            return {
+                field.name: _completed(field.type, value[field.name]) if field.name in value else _whole_default(field)
+                for field in ours.fields
+            }
+        case Array():
+            return [_completed(ours.items, item) for item in value]
+        case Plain("bytes"):
+            return value.encode("latin-1")  # How Avro writes bytes in JSON.
+    return value
+
+
+def _path_and_shape(field: str | tuple[str, Shape[Any]]) -> tuple[str, Shape[Any] | None]:
+    return (field, None) if isinstance(field, str) else field
