@@ -11,7 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.abandonment.recording import Heading, heading_line, record_line, settings_line
-from trolleybus.codec import Codec, UnknownSchema, UnreadableRecord
+from trolleybus.codec import Codec, UnreadableRecord
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.stores import StoreConfig
 from trolleybus.topics import Topic, Topics
@@ -60,13 +60,13 @@ class Recorder:
                 if not (message.key or b"").startswith(prefix):
                     continue
                 try:
-                    kind, values = await self._decoded(message.value)
+                    record = await self._codec.decode(message.value)
                 except UnreadableRecord:
                     recorded.unreadable += 1
                     continue
-                if kind is CartActivity:
+                if isinstance(record, CartActivity):
                     recorded.records += 1
-                    yield record_line(values, message.partition, message.offset, message.timestamp)
+                    yield record_line(record, message.partition, message.offset, message.timestamp)
             progress(total, total)
 
     async def _settings(self, kafka: AIOKafkaConsumer, store_id: str) -> list[StoreConfig]:
@@ -80,13 +80,6 @@ class Recorder:
             if isinstance(config, StoreConfig) and store_id in {"", config.store_id}:
                 found[config.store_id, config.version] = config
         return [found[key] for key in sorted(found)]
-
-    async def _decoded(self, value: bytes | None) -> tuple[type[Any], dict[str, Any]]:
-        while True:
-            try:
-                return self._codec.decode_dict(value)
-            except UnknownSchema as unknown:
-                await self._codec.learn(unknown.schema_id)
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:

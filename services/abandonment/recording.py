@@ -12,9 +12,10 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import fields, is_dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args, get_type_hints
 
 import msgspec
 
@@ -37,13 +38,13 @@ class BadLine(ValueError):
     """One line is no record; the text says why."""
 
 
-class Heading(msgspec.Struct, frozen=True):
+class Heading(msgspec.Struct, frozen=True, gc=False):
     """Up to when (ms) the log is whole: what was due by then and is not told was not due."""
 
     until: int = 0
 
 
-class Arrived(msgspec.Struct, frozen=True):
+class Arrived(msgspec.Struct, frozen=True, gc=False):
     """A record of cart.activity, when it arrived there (ms) and where it stood."""
 
     activity: Activity
@@ -51,15 +52,33 @@ class Arrived(msgspec.Struct, frozen=True):
     position: Position
 
 
-class _Kind(msgspec.Struct, frozen=True):
+class _Kind(msgspec.Struct, frozen=True, gc=False):
     type: str = "CartActivity"
     arrival: int = 0  # The append time of a record on Kafka.
     partition: int = NO_PARTITION
     offset: int = NO_PARTITION
 
 
+def _mirror(kind: Any) -> type[msgspec.Struct]:
+    """A struct with a contract's fields: msgspec reads one five times as fast as it reads the contract's class."""
+    hints = get_type_hints(kind)
+    defaults = {item.name: item.default for item in fields(kind)}
+    mirrored: list[tuple[str, Any, Any]] = []
+    for name, hint in hints.items():
+        inner = get_args(hint)
+        if is_dataclass(hint):
+            own = _mirror(hint)
+            mirrored.append((name, own, own()))
+        elif inner and is_dataclass(inner[0]):
+            many: Any = _mirror(inner[0])
+            mirrored.append((name, tuple[many, ...], ()))
+        else:
+            mirrored.append((name, hint, defaults[name]))
+    return msgspec.defstruct(kind.__name__, mirrored, frozen=True, gc=False)
+
+
 _kind = msgspec.json.Decoder(_Kind).decode
-_activity = msgspec.json.Decoder(CartActivity).decode
+_activity = msgspec.json.Decoder(_mirror(CartActivity)).decode
 _config = msgspec.json.Decoder(StoreConfig).decode
 _heading = msgspec.json.Decoder(Heading).decode
 
@@ -70,7 +89,7 @@ def read_line(line: bytes, number: int) -> Arrived | StoreConfig | Heading:
         kind = _kind(line)
         match kind.type:
             case "CartActivity":
-                return _arrived(_activity(line), kind, number)
+                return _arrived(cast(CartActivity, _activity(line)), kind, number)
             case "StoreConfig":
                 return _config(line)
             case "Recording":
@@ -89,10 +108,10 @@ def _arrived(record: CartActivity, kind: _Kind, number: int) -> Arrived:
     return Arrived(activity_of(record), arrival, position)
 
 
-def record_line(values: dict[str, Any], partition: int, offset: int, arrival: int) -> bytes:
-    """The line of a CartActivity's plain values."""
+def record_line(record: CartActivity, partition: int, offset: int, arrival: int) -> bytes:
+    """The line of a record that stood there and arrived then."""
     place = {"type": "CartActivity", "arrival": arrival, "partition": partition, "offset": offset}
-    return _line({**place, **_told(values)})
+    return _line({**place, **_told(to_dict(record))})
 
 
 def settings_line(config: StoreConfig) -> bytes:

@@ -127,15 +127,16 @@ class Rehearsal:
         """What silence makes due by then, cart by cart; the log is over."""
         for state in self._carts.values():
             if state.origin != HELD:
-                yield from advance(state, until, self._in_force(state)).effects
+                setting = self._settings.of(state.store_id, state.config_version)
+                yield from advance(state, until, setting).effects
 
     def _take(self, lane: _Lane, activity: Activity, arrival: int, position: Position, setting: Setting) -> Told:
         key = f"{activity.store_id}:{activity.cart_id}".encode()
         before = self._carts.get(key)
-        in_force = setting if before is None else self._in_force(before)
+        in_force = setting if before is None else self._in_force(before, setting)
         step = take(before, activity, arrival, position, in_force=in_force, setting=setting)
         if step.state is not before:
-            self._keep(lane, key, step.state)
+            self._keep(lane, key, step.state, setting)
         return Told(step.effects, step.note)
 
     def _end_import(self, lane: _Lane, activity: Activity, arrival: int, position: Position, setting: Setting) -> Told:
@@ -154,18 +155,21 @@ class Rehearsal:
         while keys := lane.timers.pop(until, SWEPT_AT_ONCE):
             for key in keys:
                 state = self._carts[key]
-                step = advance(state, until, self._in_force(state))
+                setting = self._settings.of(state.store_id, state.config_version)
+                step = advance(state, until, setting)
                 made.extend(step.effects)
-                self._keep(lane, key, step.state)
+                self._keep(lane, key, step.state, setting)
         return made
 
-    def _in_force(self, state: CartState) -> Setting:
-        return self._settings.of(state.store_id, state.config_version)
+    def _in_force(self, state: CartState, setting: Setting) -> Setting:
+        """The state's setting, which most often is that of its last record."""
+        same = state.config_version == setting.version
+        return setting if same else self._settings.of(state.store_id, state.config_version)
 
-    def _keep(self, lane: _Lane, key: bytes, state: CartState | None) -> None:
+    def _keep(self, lane: _Lane, key: bytes, state: CartState | None, setting: Setting) -> None:
         if state is None:
             del self._carts[key]
             lane.timers.set(key, None)
         else:
             self._carts[key] = state
-            lane.timers.set(key, next_due(state, self._in_force(state)))
+            lane.timers.set(key, next_due(state, self._in_force(state, setting)))
