@@ -26,21 +26,23 @@ def check(activity: Activity, arrival: int) -> None:
         raise Rejected(f"the arrival is {arrival}, which is no time in ms since 1970")
     if not activity.cart_id and activity.kind in CONTENT_KINDS:
         raise Rejected(f"cart_id is missing, and a {activity.kind} is of a cart")
-    _check_amount("discount", activity.discount)
-    _check_amount("total", activity.total)
+    if not -LARGEST_MINOR <= activity.discount <= LARGEST_MINOR:
+        raise Rejected(f"discount is {activity.discount} minor units, beyond {LARGEST_MINOR}")
+    if not -LARGEST_MINOR <= activity.total <= LARGEST_MINOR:
+        raise Rejected(f"total is {activity.total} minor units, beyond {LARGEST_MINOR}")
     for number, line in enumerate(activity.lines):
-        _check_line(f"lines[{number}]", line)
+        fault = _fault(line)
+        if fault:
+            raise Rejected(f"lines[{number}]{fault}")
 
 
-def _check_line(name: str, line: Line) -> None:
-    if not line_key(line):
-        raise Rejected(f"{name} has neither line_id nor product_id nor variant_id")
-    if abs(line.quantity) > LARGEST_QUANTITY:
-        raise Rejected(f"{name}.quantity is {line.quantity}, beyond {LARGEST_QUANTITY} pieces")
-    _check_amount(f"{name}.unit_price", line.price)
-    _check_amount(f"{name}.discount", line.discount)
-
-
-def _check_amount(name: str, minor: int) -> None:
-    if abs(minor) > LARGEST_MINOR:
-        raise Rejected(f"{name} is {minor} minor units, beyond {LARGEST_MINOR}")
+def _fault(line: Line) -> str:
+    if not line.line_id and not line_key(line):
+        return " has neither line_id nor product_id nor variant_id"
+    if not -LARGEST_QUANTITY <= line.quantity <= LARGEST_QUANTITY:
+        return f".quantity is {line.quantity}, beyond {LARGEST_QUANTITY} pieces"
+    if not -LARGEST_MINOR <= line.price <= LARGEST_MINOR:
+        return f".unit_price is {line.price} minor units, beyond {LARGEST_MINOR}"
+    if not -LARGEST_MINOR <= line.discount <= LARGEST_MINOR:
+        return f".discount is {line.discount} minor units, beyond {LARGEST_MINOR}"
+    return ""

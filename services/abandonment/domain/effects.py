@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.abandonment.domain.activity import Activity, Line
-from services.abandonment.domain.levels import expiry_at, level_at
+from services.abandonment.domain.levels import expiry_at
 from services.abandonment.domain.setting import Setting
 from services.abandonment.domain.state import LIVE, CartState, Fired
 from trolleybus.contracts import ids
@@ -19,14 +19,15 @@ Effect = CartAbandoned | CartResumed | CartCleared | CartRecovered | CartExpired
 SOURCE_TOPIC = "cart.activity"
 
 
-def abandoned(state: CartState, place: int, fired_at: int, setting: Setting) -> CartAbandoned:
-    """A level that was reached: the one at that place among the setting's."""
-    seconds, due_at = setting.levels[place], level_at(state, setting, place)
+def abandoned(state: CartState, level_seconds: int, fired_at: int, setting: Setting) -> CartAbandoned:
+    """A level that was reached."""
+    due_at = state.last_activity_at + level_seconds * 1000
+    lines = _contract_lines(state)
     return CartAbandoned(
-        id=ids.abandonment(state.episode_id, seconds),
+        id=ids.abandonment(state.episode_id, level_seconds),
         occurred_at=due_at,
-        level=place + 1,
-        level_seconds=seconds,
+        level=setting.levels.index(level_seconds) + 1,
+        level_seconds=level_seconds,
         due_at=due_at,
         fired_at=fired_at,
         opened_at=state.opened_at,
@@ -34,9 +35,9 @@ def abandoned(state: CartState, place: int, fired_at: int, setting: Setting) -> 
         last_activity_at=state.last_activity_at,
         contact_known=bool(state.channels),
         contact_channels=state.channels,
-        value=value_of(state, setting),
-        discount=Money(minor=state.contents.discount, currency=state.contents.discount_currency),
-        lines=tuple(contract_line(line) for line in state.contents.lines()),
+        value=_value(state, lines, setting),
+        discount=_discount(state),
+        lines=lines,
         step=state.step,
         cart_url=state.cart_url,
         locale=state.locale,
@@ -107,10 +108,7 @@ def expired(state: CartState, setting: Setting) -> CartExpired:
 
 def value_of(state: CartState, setting: Setting) -> Money:
     """What the cart is worth, in its own currency, else in its first line's, else in the store's."""
-    lines = tuple(contract_line(line) for line in state.contents.lines())
-    discount = Money(minor=state.contents.discount, currency=state.contents.discount_currency)
-    value = cart_value(lines, discount, state.currency or _priced_in(lines) or setting.currency)
-    return value if value.minor <= LARGEST_MINOR else Money(minor=LARGEST_MINOR, currency=value.currency)
+    return _value(state, _contract_lines(state), setting)
 
 
 def contract_line(line: Line) -> CartLine:
@@ -131,8 +129,18 @@ def contract_line(line: Line) -> CartLine:
     )
 
 
-def _priced_in(lines: tuple[CartLine, ...]) -> str:
-    return next((line.unit_price.currency for line in lines if line.unit_price.currency), "")
+def _value(state: CartState, lines: tuple[CartLine, ...], setting: Setting) -> Money:
+    priced_in = (line.unit_price.currency for line in lines if line.unit_price.currency)
+    value = cart_value(lines, _discount(state), state.currency or next(priced_in, setting.currency))
+    return value if value.minor <= LARGEST_MINOR else Money(minor=LARGEST_MINOR, currency=value.currency)
+
+
+def _contract_lines(state: CartState) -> tuple[CartLine, ...]:
+    return tuple(contract_line(line) for line in state.contents.lines())
+
+
+def _discount(state: CartState) -> Money:
+    return Money(minor=state.contents.discount, currency=state.contents.discount_currency)
 
 
 def _common(state: CartState, *, imported: bool) -> dict[str, Any]:

@@ -9,14 +9,15 @@ cleared, recovered, expired, empty ── an item newer than the shadow ──> 
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+
+import msgspec
 
 from services.abandonment.domain import effects
 from services.abandonment.domain.activity import Activity
 from services.abandonment.domain.checks import check
 from services.abandonment.domain.contents import CONTENT_KINDS, NOTHING, Contents, merge, newer_than
 from services.abandonment.domain.effects import Effect
-from services.abandonment.domain.levels import NO_LEVEL, acts_at, expiry_at, level_at, next_level
+from services.abandonment.domain.levels import acts_at, expiry_at, next_level
 from services.abandonment.domain.seen import compact
 from services.abandonment.domain.setting import Setting
 from services.abandonment.domain.state import (
@@ -55,7 +56,10 @@ class Note(Enum):
     IGNORED = "ignored"  # Marked, or of no cart.
 
 
-class Step(NamedTuple):
+APPLIED, LATE, DUPLICATE, IGNORED = Note.APPLIED, Note.LATE, Note.DUPLICATE, Note.IGNORED
+
+
+class Step(msgspec.Struct, frozen=True, gc=False):
     """State is None where nothing is to be remembered; effects stand in their order."""
 
     state: CartState | None
@@ -72,17 +76,18 @@ def advance(state: CartState | None, to_ms: int, setting: Setting) -> Step:
     while acts_at(state, setting) <= to_ms:
         if not state.is_open:
             return Step(None, tuple(made))
-        place = next_level(state, setting)
-        if place == NO_LEVEL:
+        seconds = next_level(state, setting)
+        if seconds:
+            made.append(effects.abandoned(state, seconds, to_ms, setting))
+            due_at = state.last_activity_at + seconds * 1000
+            state.fired = (*state.fired, Fired(seconds, due_at, state.episode_id))
+            state.status = ABANDONED
+        else:
             made.append(effects.expired(state, setting))
-            _close(state, EXPIRED, expiry_at(state, setting), effects.value_of(state, setting))
+            _keep_value(state, setting)
+            _close(state, EXPIRED, expiry_at(state, setting))
             state.closed_until = max(state.closed_until, state.last_activity_at)
             state.contents = NOTHING
-        else:
-            made.append(effects.abandoned(state, place, to_ms, setting))
-            fired = Fired(setting.levels[place], level_at(state, setting, place), state.episode_id)
-            state.fired = (*state.fired, fired)
-            state.status = ABANDONED
     return Step(state, tuple(made))
 
 
@@ -93,35 +98,29 @@ def apply(state: CartState | None, activity: Activity, arrival_ms: int, position
     """
     check(activity, arrival_ms)
     if not activity.cart_id or _is_ignored(activity):
-        return Step(state, note=Note.IGNORED)
+        return Step(state, (), IGNORED)
     id_ = compact(activity.id)
     if state is not None and (state.seen.knows(id_) or _replayed(state, position)):
-        return Step(state, note=Note.DUPLICATE)
+        return Step(state, (), DUPLICATE)
     if activity.kind == "import_ended":
-        return Step(_released(state))
+        return Step(_released(state), (), APPLIED)
 
-    at = min(activity.occurred_at, arrival_ms)
+    # Here and below conditions stand where min and max would: for each record those cost more than all else in a line.
+    at = activity.occurred_at if activity.occurred_at < arrival_ms else arrival_ms
     if state is None:
-        state = CartState(store_id=activity.store_id, cart_id=activity.cart_id)
-        state.origin = HELD
+        state = CartState(store_id=activity.store_id, cart_id=activity.cart_id, origin=HELD)
     else:
         state = state.copy()
-    note = Note.LATE if at < state.last_activity_at else Note.APPLIED
-    if not activity.imported:
-        state.origin = LIVE
-    state.partition, state.offset = position
-    state.ordinal = 0
-    state.seen = state.seen.plus(id_)
-    state.arrival = max(state.arrival, arrival_ms)
-    state.config_version = max(state.config_version, setting.version)
+    note = LATE if at < state.last_activity_at else APPLIED
+    _remember(state, activity, id_, arrival_ms, position)
+    newest = state.config_version
+    state.config_version = setting.version if setting.version > newest else newest
     _learn(state, activity, at)
     if activity.kind == "order_placed":
-        made = _order(state, activity, at, setting)
-    elif at <= state.closed_until:
-        made = ()  # In the shadow of an order or of an expiry.
-    else:
-        made = _activity(state, activity, at, setting)
-    return Step(state, made, note)
+        return Step(state, _order(state, activity, at, setting), note)
+    if at <= state.closed_until:
+        return Step(state, (), note)  # In the shadow of an order or of an expiry.
+    return Step(state, _activity(state, activity, at, setting), note)
 
 
 def take(
@@ -135,10 +134,12 @@ def take(
 ) -> Step:
     """One record of the log: the cart advanced to its arrival under the setting in force, then the record applied."""
     if _is_ignored(activity):
-        return Step(state, note=Note.IGNORED)
+        return Step(state, (), IGNORED)
+    if state is None or acts_at(state, in_force) > arrival_ms:
+        return apply(state, activity, arrival_ms, position, setting)
     advanced = advance(state, arrival_ms, in_force)
     applied = apply(advanced.state, activity, arrival_ms, position, setting)
-    return applied._replace(effects=advanced.effects + applied.effects) if advanced.effects else applied
+    return Step(applied.state, advanced.effects + applied.effects, applied.note)
 
 
 def _is_ignored(activity: Activity) -> bool:
@@ -156,6 +157,15 @@ def _released(state: CartState | None) -> CartState | None:
     state = state.copy()
     state.origin = IMPORTED
     return state
+
+
+def _remember(state: CartState, activity: Activity, id_: bytes | str, arrival_ms: int, position: Position) -> None:
+    if not activity.imported:
+        state.origin = LIVE
+    state.partition, state.offset = position
+    state.ordinal = 0
+    state.arrival = arrival_ms if arrival_ms > state.arrival else state.arrival
+    state.seen = state.seen.plus(id_)
 
 
 def _learn(state: CartState, activity: Activity, at: int) -> None:
@@ -193,19 +203,18 @@ def _union(known: tuple[str, ...], told: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _activity(state: CartState, activity: Activity, at: int, setting: Setting) -> tuple[Effect, ...]:
-    state.last_activity_at = max(state.last_activity_at, at)
+    state.last_activity_at = at if at > state.last_activity_at else state.last_activity_at
     if activity.kind in CONTENT_KINDS:
         contents = merge(state.contents, activity, at)
-        if not contents.holds_items():
-            made = _cleared(state, activity, at, setting) if state.is_open else ()
+        if contents.holds_items():
             state.contents = contents
-            return made
-        state.contents = contents
-        if not state.is_open:
-            _open(state, activity, at)
-            return ()
-        if contents.reaches_before(state.opened_at):
-            state.opened_at = min(state.opened_at, contents.earliest())
+            if not state.is_open:
+                _open(state, activity, at)
+                return ()
+            if contents.reaches_before(state.opened_at):
+                state.opened_at = min(state.opened_at, contents.earliest())
+        else:
+            return _emptied(state, contents, activity, at, setting)
     if state.fired and state.is_open and at > state.fired[-1].due_at:
         return (_resume(state, activity, at),)
     return ()
@@ -220,6 +229,16 @@ def _open(state: CartState, activity: Activity, at: int) -> None:
     state.credited_at = 0
 
 
+def _emptied(state: CartState, contents: Contents, activity: Activity, at: int, setting: Setting) -> tuple[Effect, ...]:
+    made: tuple[Effect, ...] = ()
+    if state.is_open:
+        made = (effects.cleared(state, activity, at),)
+        _keep_value(state, setting)
+        _close(state, CLEARED, at)
+    state.contents = contents
+    return made
+
+
 def _resume(state: CartState, activity: Activity, at: int) -> Effect:
     before = state.copy()
     state.status = OPEN
@@ -231,19 +250,16 @@ def _resume(state: CartState, activity: Activity, at: int) -> Effect:
     return effects.resumed(state, before, activity, at)
 
 
-def _cleared(state: CartState, activity: Activity, at: int, setting: Setting) -> tuple[Effect, ...]:
-    """The open cart lost its last item; the state still has what was in it, for an order that may follow."""
-    value = effects.value_of(state, setting)
-    made = effects.cleared(state, activity, at)
-    _close(state, CLEARED, at, value)
-    return (made,)
-
-
-def _close(state: CartState, status: Status, at: int, value: Money) -> None:
+def _close(state: CartState, status: Status, at: int) -> None:
     state.status = status
     state.closed_at = at
-    state.closed_value, state.closed_currency = value.minor, value.currency
     state.step = ""
+
+
+def _keep_value(state: CartState, setting: Setting) -> None:
+    """What an open cart that loses its items was worth: an order that follows may answer the levels that fired."""
+    value = effects.value_of(state, setting) if state.uncredited() else Money()
+    state.closed_value, state.closed_currency = value.minor, value.currency
 
 
 def _order(state: CartState, activity: Activity, at: int, setting: Setting) -> tuple[Effect, ...]:
@@ -257,13 +273,14 @@ def _order(state: CartState, activity: Activity, at: int, setting: Setting) -> t
     if state.is_open and rest.holds_items():
         return _bought_in_part(state, rest, activity, at, setting)
     credited = state.uncredited() if shadow >= state.opened_at else ()
-    if state.is_open:
-        value = effects.value_of(state, setting)
-    else:
+    made: tuple[Effect, ...] = ()
+    if credited:
+        if state.is_open:
+            _keep_value(state, setting)
         value = Money(minor=state.closed_value, currency=state.closed_currency)
-    made = (effects.recovered(state, credited, value, activity, at),) if credited else ()
+        made = (effects.recovered(state, credited, value, activity, at),)
     if state.is_open or credited:
-        _close(state, RECOVERED if credited else EMPTY, shadow, value)
+        _close(state, RECOVERED if credited else EMPTY, shadow)
         state.fired = state.earlier = ()
     state.contents = rest
     return made
@@ -274,8 +291,9 @@ def _bought_in_part(
 ) -> tuple[Effect, ...]:
     """The order came late: the cart holds items newer than its shadow and stays open, in the episode that it is in."""
     credited = tuple(level for level in state.uncredited() if level.due_at <= at)
-    value = effects.value_of(state, setting)
-    made = (effects.recovered(state, credited, value, activity, at),) if credited else ()
+    made: tuple[Effect, ...] = ()
+    if credited:
+        made = (effects.recovered(state, credited, effects.value_of(state, setting), activity, at),)
     state.contents = rest
     if state.opened_at <= state.closed_until:
         state.opened_at = rest.earliest()

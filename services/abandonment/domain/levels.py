@@ -8,11 +8,9 @@ from services.abandonment.domain.state import HELD, CartState
 LATENESS_MS = 86_400_000
 """How late an event may come and still meet the memory of the cart that it belongs to."""
 
-NO_LEVEL = -1
-
 
 def next_level(state: CartState, setting: Setting) -> int:
-    """Place among the setting's levels of the first that may still fire in this episode, or NO_LEVEL.
+    """Seconds of the first level that may still fire in this episode; 0 if none may.
 
     Levels go up: one shorter than a level that fired (a setting changed in between) is over. One that was due before
     detection began never fires.
@@ -21,15 +19,10 @@ def next_level(state: CartState, setting: Setting) -> int:
     reached = fired[-1].seconds if fired else 0
     last = state.last_activity_at
     expiry = last + setting.expiry_ms
-    for place, seconds in enumerate(setting.levels):
+    for seconds in setting.levels:
         if seconds > reached and setting.detection_from <= last + seconds * 1000 < expiry:
-            return place
-    return NO_LEVEL
-
-
-def level_at(state: CartState, setting: Setting, place: int) -> int:
-    """When the cart reaches the level at that place."""
-    return state.last_activity_at + setting.levels[place] * 1000
+            return seconds
+    return 0
 
 
 def expiry_at(state: CartState, setting: Setting) -> int:
@@ -46,8 +39,7 @@ def acts_at(state: CartState, setting: Setting) -> int:
     """When advancing the cart does something next."""
     if not state.is_open:
         return leaves_at(state, setting)
-    place = next_level(state, setting)
-    return expiry_at(state, setting) if place == NO_LEVEL else level_at(state, setting, place)
+    return state.last_activity_at + (next_level(state, setting) * 1000 or setting.expiry_ms)
 
 
 def next_due(state: CartState, setting: Setting) -> int | None:

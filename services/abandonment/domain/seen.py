@@ -23,8 +23,10 @@ class Seen(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def knows(self, id_: bytes | str) -> bool:
         if isinstance(id_, str):
             return id_ in self.others
+        if id_ not in self.uuids:
+            return False
         at = self.uuids.find(id_)
-        while at % SIZE and at >= 0:  # Found across two ids.
+        while at > 0 and at % SIZE:  # Found across two ids.
             at = self.uuids.find(id_, at + 1)
         return at >= 0
 
@@ -40,7 +42,7 @@ NONE_SEEN = Seen()
 
 def compact(id_: str) -> bytes | str:
     """The 16 bytes of a canonical UUID; any other text as it is."""
-    if len(id_) != 36 or not id_[8] == id_[13] == id_[18] == id_[23] == "-":
+    if len(id_) != 36 or id_[8:24:5] != "----":
         return id_
     digits = id_.replace("-", "")
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -104,7 +103,7 @@ class CartState(
 
     def copy(self) -> CartState:
         """A state of its own; what it holds are values and shared."""
-        return copy(self)
+        return self.__copy__()  # type: ignore[attr-defined,no-any-return]  # msgspec's, in C; its types omit it
 
     def uncredited(self) -> tuple[Fired, ...]:
         """Levels fired since the cart was opened that no order has answered yet."""

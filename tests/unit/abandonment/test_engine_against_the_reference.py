@@ -113,7 +113,8 @@ def play(log: Log, ticks: Sequence[int] = (), until: int = END) -> list[Effect]:
         for cart_id, state in list(states.items()):
             due = next_due(state, SETTINGS[state.config_version])
             if due is not None and due <= to_ms:
-                keep(cart_id, *advance(state, to_ms, SETTINGS[state.config_version])[:2])
+                step = advance(state, to_ms, SETTINGS[state.config_version])
+                keep(cart_id, step.state, step.effects)
 
     def keep(cart_id: str, state: CartState | None, effects: tuple[Effect, ...]) -> None:
         made.extend(effects)
