@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
-import faust
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from services.abandonment.changelog import ensure_changelog
-from services.abandonment.detector import Detector
-from services.abandonment.kafka import Ends, SteadyClock, make_app, quieten
-from services.abandonment.log_reader import LogReader
+from services.abandonment.activities import activities
+from services.abandonment.changelog import cluster_of, ensure_changelog
+from services.abandonment.feed import Feed
+from services.abandonment.frame import Frame, changelog_name, quieten
+from services.abandonment.journal import Journal
 from services.abandonment.metrics import AbandonmentMetrics
+from services.abandonment.partition import Partition
+from services.abandonment.restore import Changelog
 from services.abandonment.settings import AbandonmentSettings
+from services.abandonment.shard import Shard
+from services.abandonment.store import Disk
 from services.abandonment.store_settings import StoreSettings
-from services.abandonment.table import CartTable, changelog_name
+from services.abandonment.tellings import Tellings
+from services.abandonment.watch import Pulse
 from services.abandonment.worker import Worker
 from trolleybus.codec import Codec
 from trolleybus.contracts.recovery import CartAbandoned, CartCleared, CartExpired, CartRecovered, CartResumed
 from trolleybus.envelope import Envelopes
 from trolleybus.http import PartStatus, Readiness, create_app
-from trolleybus.producer import RecordProducer
 from trolleybus.registry import Registry
 from trolleybus.runtime import background
 from trolleybus.store_directory import StoreDirectory
@@ -32,78 +38,78 @@ from trolleybus.topics import Topics
 WRITTEN = (CartAbandoned, CartResumed, CartCleared, CartRecovered, CartExpired)
 
 
-class WorkerStopped(Exception):
-    """Faust stopped by itself; the log has said why."""
-
-
 def build(settings: AbandonmentSettings) -> FastAPI:
     """The service, ready to be run; connections open when it starts."""
     quieten()
+    spare_the_collector()
     prometheus = CollectorRegistry()
     metrics = AbandonmentMetrics(prometheus)
     readiness = Readiness()
     topics = Topics.load(settings.topic_prefix)
     source = topics["cart.activity"]
+    dead_letters = topics.dead_letter(settings.service, source.name)
     registry = Registry(settings.schema_registry_url)
     codec = Codec(registry, topics)
-    envelopes = Envelopes(settings.service, topics, codec)
     bootstrap = settings.kafka_bootstrap_servers
-    producer = RecordProducer(bootstrap, envelopes)
     directory = StoreDirectory(topics["stores"], bootstrap, codec)
     store_settings = StoreSettings(directory)
+    tellings = Tellings(Envelopes(settings.service, topics, codec), source, dead_letters)
     group = f"{settings.topic_prefix}abandonment"
+    changelog = changelog_name(group)
+    reader = activities(codec)
+    pulse = Pulse()
     worker: Worker | None = None
     readiness.add("stores", directory.status)
     readiness.add("detector", lambda: worker.status() if worker else PartStatus(ok=False, detail="starting"))
 
-    async def detect(partitions: int) -> None:
+    async def detect(partitions: int, disk: Disk) -> None:
         nonlocal worker
-        ends = Ends(SteadyClock())
-        faust_app = make_app(
-            group,
-            bootstrap=bootstrap,
-            ends=ends,
-            fetch_wait_ms=settings.fetch_wait_ms,
-            session_timeout_seconds=settings.session_timeout_seconds,
-        )
-        table = CartTable(faust_app, partitions)
-        detector = Detector(
-            topic=source,
-            dead_letters=topics.dead_letter(settings.service, source.name),
-            codec=codec,
-            envelopes=envelopes,
-            producer=producer,
-            settings=store_settings,
-            keep=table.keep,
-            ends=ends,
-            metrics=metrics,
-            clock_margin_ms=settings.clock_margin_ms,
-            batch=settings.batch_records,
-        )
         worker = Worker(
-            app=faust_app,
-            table=table,
-            detector=detector,
-            log_reader=LogReader(bootstrap, source, settings.batch_records),
-            topic=source,
-            partitions=partitions,
-            settings=store_settings.known,
+            disk=disk,
+            changelog=Changelog(bootstrap, changelog),
+            new_journal=lambda number: Journal(
+                bootstrap,
+                transactional_id=f"{group}-{number}",
+                changelog=changelog,
+                partition=number,
+            ),
+            new_feed=lambda: Feed(
+                bootstrap, source, fetch_wait_ms=settings.fetch_wait_ms, batch=settings.batch_records
+            ),
+            new_shard=lambda number, store: Shard(number, store, store_settings, reader),
+            new_partition=lambda shard, journal, store: Partition(
+                shard, journal, store, tellings, metrics, settings.clock_margin_ms
+            ),
+            codec=codec,
+            settings=store_settings,
             metrics=metrics,
             tick_seconds=settings.tick_seconds,
-            batch=settings.batch_records,
         )
-        await run_until_crashed(faust_app)
+        frame = Frame(
+            group,
+            bootstrap=bootstrap,
+            source=source.full_name,
+            partitions=partitions,
+            standby_replicas=settings.standby_replicas,
+            session_timeout_seconds=settings.session_timeout_seconds,
+            url=settings.abandonment_url,
+            directory=disk.directory,
+            member=worker,
+        )
+        worker.join(frame)
+        await run_together(worker.run(), frame.run(), beating(pulse))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(registry)
             await codec.prepare(*WRITTEN)
-            partitions = await ensure_changelog(bootstrap, changelog_name(group), source)
-            await stack.enter_async_context(producer)
+            partitions = await ensure_changelog(bootstrap, changelog, source)
+            disk = Disk(settings.state_dir.absolute() / await cluster_of(bootstrap) / group)
+            stack.callback(disk.close)
             await stack.enter_async_context(background(readiness, stores=directory.run()))
             await directory.wait_ready()
-            await stack.enter_async_context(background(readiness, detector=detect(partitions)))
+            await stack.enter_async_context(background(readiness, detector=detect(partitions, disk)))
             yield
 
     return create_app(
@@ -116,12 +122,28 @@ def build(settings: AbandonmentSettings) -> FastAPI:
     )
 
 
-async def run_until_crashed(app: faust.App) -> None:
-    """Run a Faust application inside this loop, without its own worker; stops it when cancelled."""
+async def run_together(*loops: Coroutine[Any, Any, None]) -> None:
+    """Run endless loops until one fails; they are cancelled in the order given, each when the one before it has ended."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
     try:
-        await app.start()
-        while not (app.crashed or app.should_stop):  # noqa: ASYNC110 - Faust gives no event for both
-            await asyncio.sleep(0.2)
-        raise WorkerStopped(f"Faust stopped: {app.crash_reason!r}")
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
     finally:
-        await app.stop()
+        for task in tasks:
+            task.cancel()
+            await asyncio.wait({task})
+
+
+async def beating(pulse: Pulse) -> None:
+    """Say that the loop lives."""
+    pulse.start()
+    while True:
+        pulse.beat()
+        await asyncio.sleep(1.0)
+
+
+def spare_the_collector() -> None:
+    """Millions of keys and timers live long and form no cycles: looking through them for some is a waste."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

@@ -8,11 +8,16 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from trolleybus.topics import Topic
 
+LARGEST_ROW = 20 << 20
+"""Bytes; a cart's lines and texts are bounded well below."""
+
 CONFIG = {
     "cleanup.policy": "compact",
     "min.cleanable.dirty.ratio": "0.3",
     "segment.ms": "3600000",
+    "delete.retention.ms": "86400000",
     "message.timestamp.type": "LogAppendTime",
+    "max.message.bytes": str(LARGEST_ROW),
 }
 
 
@@ -40,5 +45,15 @@ async def ensure_changelog(bootstrap: str, name: str, source: Topic) -> int:
             if code and for_code(code) is not TopicAlreadyExistsError:
                 raise ChangelogMismatch(f"Kafka did not create {topic}: {for_code(code).__name__} {detail}")
         return len(partitions)
+    finally:
+        await admin.close()
+
+
+async def cluster_of(bootstrap: str) -> str:
+    """The id that a cluster gave itself: rows on disk belong to one."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        return str((await admin.describe_cluster())["cluster_id"])
     finally:
         await admin.close()

@@ -1,147 +1,286 @@
-"""One partition's carts: rows, timers and clock around the pure engine. No I/O; the rows are what the table holds."""
+"""One partition's carts: rows, timers and clock around the pure engine. No I/O but the rows on disk, no waiting.
+
+What changes is collected until it is written: `take` hands it out for one transaction, `kept` says that it stands.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+import struct
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
-import orjson
+from aiokafka import ConsumerRecord
 
+from services.abandonment.domain.activity import Activity
+from services.abandonment.domain.checks import Rejected
 from services.abandonment.domain.clock import PartitionClock
 from services.abandonment.domain.effects import Effect
-from services.abandonment.domain.engine import Note, advance, take
+from services.abandonment.domain.engine import advance, take
 from services.abandonment.domain.levels import next_due
+from services.abandonment.domain.setting import Setting
 from services.abandonment.domain.state import HELD, CartState, Position
 from services.abandonment.domain.timers import Timers
-from trolleybus.contracts.cart import CartActivity
-from trolleybus.contracts.stores import StoreConfig
-
-CLOCK_KEY = b"\x00clock"
-"""The partition's own row: [clock, next offset]. No cart's key begins with a zero byte: store ids do not."""
+from services.abandonment.store import CLOCK_KEY
+from trolleybus.codec import UnknownSchema, UnreadableRecord
 
 RETRY_MS = 60_000
-"""A cart whose store's settings are unknown is looked at again after this."""
+"""A cart whose store's setting is unknown is looked at again after this."""
+
+_CLOCK = struct.Struct(">qq")
+_DUE_BYTES = 8
+
+
+class MissingSetting(LookupError):
+    """A record names a version of a store's setting that is not known yet."""
+
+    def __init__(self, store_id: str, version: int) -> None:
+        super().__init__(f"version {version} of store {store_id!r}")
+        self.store_id, self.version = store_id, version
 
 
 class Settings(Protocol):
-    """The settings of a store: those of a version, else the latest known; None for an unknown store."""
+    """Settings of stores, by version."""
 
-    def __call__(self, store_id: str, version: int) -> StoreConfig | None: ...
+    def of_record(self, store_id: str, version: int) -> Setting | None:
+        """What a record is judged by; None if the topic must be read first."""
+
+    def known(self, store_id: str, version: int) -> Setting | None:
+        """That version, else the latest known; None for an unknown store."""
+
+
+class Rows(Protocol):
+    """The rows that stand."""
+
+    def get(self, key: bytes) -> bytes | None: ...
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]: ...
+    def carts(self) -> Iterator[tuple[bytes, bytes]]: ...
+
+
+class Reader(Protocol):
+    """Reads a record's bytes; raises UnreadableRecord and UnknownSchema."""
+
+    def read(self, data: bytes | None) -> Activity: ...
+
+
+@dataclass(slots=True)
+class Parked:
+    """A record that cannot be used, and why."""
+
+    record: ConsumerRecord
+    error: Exception
+
+
+class Stop(NamedTuple):
+    """Why not all records were heard: the first that was not, and what it waits for; None: records before it are missing."""
+
+    at: int
+    waits_for: UnknownSchema | MissingSetting | None
+
+
+class Changes(NamedTuple):
+    """What one transaction writes."""
+
+    rows: list[tuple[bytes, bytes | None]]  # The clock's comes last.
+    effects: list[Effect]
+    parked: list[Parked]
+    next_offset: int  # Of the source.
 
 
 @dataclass(slots=True)
 class Shard:
-    """The carts of one partition. What changes is collected until `kept` says that it stands in the changelog."""
+    """The carts of one partition."""
 
     partition: int
-    rows: Mapping[bytes, bytes]
+    rows: Rows
     settings: Settings
+    reader: Reader
     clock: PartitionClock = field(default_factory=PartitionClock)
     timers: Timers = field(default_factory=Timers)
+    notes: Counter[str] = field(default_factory=Counter)
+    mistakes: list[Exception] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    parked: list[Parked] = field(default_factory=list)
     _changed: dict[bytes, CartState | None] = field(default_factory=dict)
-    _kept_clock: tuple[int, int] = (0, -1)
+    _writing: dict[bytes, CartState | None] = field(default_factory=dict)
+    _read: dict[bytes, CartState | None] = field(default_factory=dict)
 
-    def restore_clock(self, row: bytes | None, first_offset: int) -> None:
-        """Where the partition stood; without a row, at the beginning of the log."""
-        now, next_offset = orjson.loads(row) if row else (0, first_offset)
-        self._kept_clock = (now, next_offset)
-        self.clock.now, self.clock.next_offset = now, max(next_offset, 0)
+    def restore(self, first_offset: int) -> None:
+        """From the rows: where the partition stood (without a row at the log's first offset) and which carts wait."""
+        row = self.rows.get(CLOCK_KEY)
+        now, next_offset = _CLOCK.unpack(row) if row else (0, first_offset)
+        self.clock = PartitionClock(now, next_offset)
+        self.timers = Timers.of((key, due) for key, row in self.rows.carts() if (due := _due_of(row)))
 
-    def restore_timer(self, key: bytes, state: CartState) -> None:
-        """A cart found in the table."""
-        self._schedule(key, state)
+    @property
+    def changes(self) -> int:
+        """How many carts wait to be written."""
+        return len(self._changed)
 
-    def hear(
-        self, key: bytes, record: CartActivity, arrival: int, offset: int, config: StoreConfig
-    ) -> tuple[tuple[Effect, ...], Note]:
-        """Apply a record; raises Rejected. The caller then says `passed`."""
-        before = self._state(key)
-        in_force = (self.settings(before.store_id, before.config_version) if before else None) or config
-        step = take(before, record, arrival, Position(self.partition, offset), in_force=in_force, config=config)
-        if step.state is not before:
-            self._set(key, step.state)
-        return step.effects, step.note
+    @property
+    def is_writing(self) -> bool:
+        return bool(self._writing)
 
-    def end_import(self, record: CartActivity, arrival: int, offset: int, config: StoreConfig) -> tuple[Effect, ...]:
-        """An end-of-import marker of a whole store: every cart of it that waits for one."""
-        made: list[Effect] = []
-        for key, state in list(self._states()):
-            if state.store_id == record.store_id and state.origin == HELD:
-                of_cart = replace(record, cart_id=state.cart_id)
-                made.extend(self.hear(key, of_cart, arrival, offset, config)[0])
-        return tuple(made)
+    def hear(self, records: Sequence[ConsumerRecord]) -> Stop | None:
+        """Records of the partition in order; None when all were heard. Those heard before are passed over."""
+        heard: list[tuple[int, ConsumerRecord]] = []
+        for place, record in enumerate(records):
+            if record.offset < self.clock.next_offset:
+                self.notes["replayed"] += 1
+                continue
+            if record.offset != self.clock.next_offset + len(heard):
+                stop = self._apply_all(heard)
+                return stop or Stop(place, None)
+            heard.append((place, record))
+        return self._apply_all(heard)
 
-    def passed(self, offset: int, arrival: int) -> None:
-        """A record is dealt with; 0 as arrival if it says nothing of the time."""
-        self.clock.applied(offset, arrival)
+    def park(self, record: ConsumerRecord, error: Exception) -> None:
+        """Leave a record aside, with its reason."""
+        self.parked.append(Parked(record, error))
+        self.clock.applied(record.offset, record.timestamp)
 
-    def silence(self, limit: int) -> list[Effect]:
+    def pass_over(self, next_offset: int) -> None:
+        """No record stands before that offset any more."""
+        self.clock.next_offset = max(self.clock.next_offset, next_offset)
+
+    def silence(self, limit: int) -> None:
         """What the clock makes due, for so many carts at most."""
-        made: list[Effect] = []
-        for _ in range(limit):
-            key = self.timers.pop(self.clock.now)
-            if key is None:
-                break
+        now = self.clock.now
+        keys = self.timers.pop(now, limit)
+        if not keys:
+            return
+        self._read_ahead(keys)
+        for key in keys:
             state = self._state(key)
             if state is None:
                 continue
-            config = self.settings(state.store_id, state.config_version)
-            if config is None:
-                self.timers.set(key, self.clock.now + RETRY_MS)
+            setting = self.settings.known(state.store_id, state.config_version)
+            if setting is None:
+                self.timers.set(key, now + RETRY_MS)
                 continue
-            due = next_due(state, config)
-            if due is None or due > self.clock.now:
-                self.timers.set(key, due)
+            step = advance(state, now, setting)
+            if step.state is state:
+                self.timers.set(key, next_due(state, setting))
                 continue
-            step = advance(state, self.clock.now, config)
-            made.extend(step.effects)
-            self._set(key, step.state)
-        return made
+            self.effects.extend(step.effects)
+            self._set(key, step.state, setting)
+        self._read.clear()
 
-    def changes(self) -> list[tuple[bytes, bytes | None]]:
-        """Rows to keep, carts first; the clock's row comes last, so that it never stands for carts that are not kept."""
-        if not self._changed and self._kept_clock[1] == self.clock.next_offset:
-            return []
-        rows = [(key, orjson.dumps(state.to_row()) if state else None) for key, state in self._changed.items()]
-        clock = orjson.dumps((self.clock.now, self.clock.next_offset))
-        return [*rows, (clock_key(self.partition), clock)]
+    def take(self) -> Changes:
+        """What waits to be written, once what was taken before is kept."""
+        if self._writing:
+            raise RuntimeError("the changes taken before are not kept yet")
+        self._writing, self._changed = self._changed, {}
+        effects, self.effects = self.effects, []
+        parked, self.parked = self.parked, []
+        rows = [(key, self._row(state) if state else None) for key, state in self._writing.items()]
+        rows.append((CLOCK_KEY, _CLOCK.pack(self.clock.now, self.clock.next_offset)))
+        return Changes(rows, effects, parked, self.clock.next_offset)
 
     def kept(self) -> None:
-        """The changes stand in the changelog and in the rows."""
-        self._changed.clear()
-        self._kept_clock = (self.clock.now, self.clock.next_offset)
+        """What was taken stands in the changelog and in the rows."""
+        self._writing = {}
+
+    def lookup(self, key: bytes) -> CartState | None:
+        """A cart as it is now, written or not."""
+        return self._state(key)
+
+    def _apply_all(self, heard: Sequence[tuple[int, ConsumerRecord]]) -> Stop | None:
+        self._read_ahead([record.key for _, record in heard if record.key])
+        try:
+            for place, record in heard:
+                try:
+                    self._apply(record)
+                except (UnknownSchema, MissingSetting) as waiting:
+                    return Stop(place, waiting)
+                except (UnreadableRecord, Rejected) as error:
+                    self.park(record, error)
+                except Exception as error:  # noqa: BLE001 - a record that meets a mistake of ours must not stop all others
+                    self.mistakes.append(error)
+                    self.park(record, error)
+        finally:
+            self._read.clear()
+        return None
+
+    def _apply(self, record: ConsumerRecord) -> None:
+        activity = self.reader.read(record.value)
+        arrival, key = record.timestamp, record.key
+        if activity.imported:
+            arrival = activity.received_at or activity.occurred_at
+        setting = self.settings.of_record(activity.store_id, activity.config_version)
+        if setting is None:
+            raise MissingSetting(activity.store_id, activity.config_version)
+        if activity.cart_id:
+            if key != f"{activity.store_id}:{activity.cart_id}".encode():
+                raise Rejected(f"the key {key!r} is not of store {activity.store_id} and cart {activity.cart_id}")
+            self._hear(key, activity, arrival, record.offset, setting)
+        elif activity.kind == "import_ended":
+            self._end_import(activity, arrival, record.offset, setting)
+        else:
+            self._hear(key, activity, arrival, record.offset, setting)
+        self.clock.applied(record.offset, 0 if activity.imported else arrival)
+
+    def _hear(self, key: bytes, activity: Activity, arrival: int, offset: int, setting: Setting) -> None:
+        before = self._state(key) if activity.cart_id else None
+        in_force = setting
+        if before is not None and before.config_version != setting.version:
+            in_force = self.settings.known(before.store_id, before.config_version) or setting
+        step = take(before, activity, arrival, Position(self.partition, offset), in_force=in_force, setting=setting)
+        if step.effects:
+            self.effects.extend(step.effects)
+        self.notes[step.note.value] += 1
+        if step.state is not before:
+            self._set(key, step.state, setting)
+
+    def _end_import(self, activity: Activity, arrival: int, offset: int, setting: Setting) -> None:
+        """An end-of-import marker of a whole store: every cart of it that waits for one."""
+        for key in list(self._held(activity.store_id)):
+            state = self._state(key)
+            if state is not None and state.origin == HELD:
+                of_cart = Activity(**{name: getattr(activity, name) for name in activity.__struct_fields__})
+                of_cart.cart_id = state.cart_id
+                self._hear(key, of_cart, arrival, offset, setting)
+
+    def _held(self, store_id: str) -> Iterator[bytes]:
+        prefix = f"{store_id}:".encode()
+        for key, row in self.rows.carts():
+            if key.startswith(prefix) and not _due_of(row):
+                yield key
+        yield from (key for key in (*self._changed, *self._writing) if key.startswith(prefix))
+
+    def _read_ahead(self, keys: Sequence[bytes]) -> None:
+        """Rows of many carts in one look at the disk."""
+        changed, writing = self._changed, self._writing
+        wanted = list({key for key in keys if key not in changed and key not in writing})
+        if wanted:
+            self._read = {
+                key: None if row is None else CartState.from_row(row[_DUE_BYTES:])
+                for key, row in zip(wanted, self.rows.get_many(wanted), strict=True)
+            }
 
     def _state(self, key: bytes) -> CartState | None:
-        if key in self._changed:
-            return self._changed[key]
+        for known in (self._changed, self._writing, self._read):
+            if key in known:
+                return known[key]
         row = self.rows.get(key)
-        return read_row(row) if row is not None else None
+        return None if row is None else CartState.from_row(row[_DUE_BYTES:])
 
-    def _set(self, key: bytes, state: CartState | None) -> None:
+    def _set(self, key: bytes, state: CartState | None, setting: Setting) -> None:
         self._changed[key] = state
-        self._schedule(key, state)
+        self.timers.set(key, None if state is None else next_due(state, self._in_force(state, setting)))
 
-    def _schedule(self, key: bytes, state: CartState | None) -> None:
-        if state is None:
-            self.timers.set(key, None)
-            return
-        config = self.settings(state.store_id, state.config_version)
-        self.timers.set(key, next_due(state, config) if config else self.clock.now + RETRY_MS)
+    def _in_force(self, state: CartState, setting: Setting) -> Setting:
+        if state.config_version == setting.version:
+            return setting
+        return self.settings.known(state.store_id, state.config_version) or setting
 
-    def _states(self) -> Iterator[tuple[bytes, CartState]]:
-        for key in {*self.rows, *self._changed}:
-            if not key.startswith(CLOCK_KEY):
-                state = self._state(key)
-                if state is not None and state.partition == self.partition:
-                    yield key, state
+    def _row(self, state: CartState) -> bytes:
+        """The time at which the cart acts next, 0 for never, then the cart."""
+        setting = self.settings.known(state.store_id, state.config_version)
+        due = next_due(state, setting) if setting else self.clock.now + RETRY_MS
+        return (due or 0).to_bytes(_DUE_BYTES, "big") + state.to_row()
 
 
-def clock_key(partition: int) -> bytes:
-    """Key of a partition's own row."""
-    return CLOCK_KEY + str(partition).encode()
-
-
-def read_row(row: bytes) -> CartState:
-    """A cart of its row."""
-    return CartState.from_row(orjson.loads(row))
+def _due_of(row: bytes) -> int:
+    return int.from_bytes(row[:_DUE_BYTES], "big")

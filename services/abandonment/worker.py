@@ -1,210 +1,360 @@
-"""The detector as a Faust application: its stream, its ticks, and what a rebalance does to its shards."""
+"""What a worker does with its share of the partitions: restore, read, let silence speak, stand by for others."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
+from time import monotonic
+from typing import Any, Protocol
 
-import faust
+from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
-from faust.types import TP
 
-from services.abandonment.detector import Detector, Fetched
-from services.abandonment.log_reader import LogReader
+from services.abandonment.feed import Feed, monotonic_ms
+from services.abandonment.frame import Share
+from services.abandonment.journal import Fenced, Journal
 from services.abandonment.metrics import AbandonmentMetrics
-from services.abandonment.movement import Movement
-from services.abandonment.shard import CLOCK_KEY, Settings, Shard, clock_key, read_row
-from services.abandonment.table import CartTable, OwnershipLost
+from services.abandonment.partition import Partition
+from services.abandonment.restore import Changelog
+from services.abandonment.shard import MissingSetting, Shard, Stop
+from services.abandonment.store import CartStore, Disk
+from services.abandonment.store_settings import StoreSettings, UnknownStore
+from services.abandonment.watch import Movement
+from trolleybus.codec import Codec, UnknownSchema, UnreadableRecord
+from trolleybus.producer import KafkaUnavailable
 from trolleybus.readiness import PartStatus
+from trolleybus.registry import RegistryError
 from trolleybus.telemetry import get_logger
-from trolleybus.topics import Topic
 
 log = get_logger(__name__)
 
-RAW: dict[str, Any] = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
-BATCH_WAIT = 0.03
-"""Seconds in which records are gathered into a batch."""
+LONGEST_PAUSE = 5.0
+"""Seconds between tries while Kafka or the registry is away."""
+FAREWELL_S = 3.0
+"""Seconds in which what is under way is written before the partitions go to others."""
+
+OUTSIDE_S = 60.0
+"""Seconds after which a worker that was fenced, and that the group tells nothing, ends."""
 
 
-class StreamEnded(Exception):
-    """Faust ended the stream without saying so; the process must not live on without it."""
+class SourceLost(Exception):
+    """cart.activity ends before the state does: it was deleted or made anew. The text says what to do."""
+
+
+class Group(Protocol):
+    """The membership."""
+
+    async def commit(self, offsets: Mapping[int, int]) -> bool: ...
 
 
 class Worker:
-    """Everything that touches carts runs under one lock; what cannot go on ends the process, which reads again."""
+    """A member of the group. Work on a share begins anew from the rows after each rebalance and each refusal of Kafka."""
 
     def __init__(
         self,
         *,
-        app: faust.App,
-        table: CartTable,
-        detector: Detector,
-        log_reader: LogReader,
-        topic: Topic,
-        partitions: int,
-        settings: Settings,
+        disk: Disk,
+        changelog: Changelog,
+        new_journal: Callable[[int], Journal],
+        new_feed: Callable[[], Feed],
+        new_shard: Callable[[int, CartStore], Shard],
+        new_partition: Callable[[Shard, Journal, CartStore], Partition],
+        codec: Codec,
+        settings: StoreSettings,
         metrics: AbandonmentMetrics,
         tick_seconds: float,
-        batch: int,
     ) -> None:
-        self._app = app
-        self._table = table
-        self._detector = detector
-        self._log_reader = log_reader
-        self._topic = topic
+        self._disk = disk
+        self._changelog = changelog
+        self._new_journal = new_journal
+        self._new_feed = new_feed
+        self._new_shard = new_shard
+        self._new_partition = new_partition
+        self._codec = codec
         self._settings = settings
         self._metrics = metrics
-        self._batch = batch
-        self._lock = asyncio.Lock()
-        self._movement = Movement()
-        source = app.topic(topic.full_name, partitions=partitions, allow_empty=True, **RAW)
-        app.agent(source, name="detector", concurrency=1)(self._listen)
-        app.timer(tick_seconds)(self._tick)
-        app.on_partitions_revoked.connect(self._revoked)
+        self._tick_seconds = tick_seconds
+        self._group: Group | None = None
+        self._share: Share | None = None
+        self._stores: dict[int, CartStore] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._remaining: dict[int, int] = {}
+        self._resolving: dict[int, asyncio.Task[None]] = {}
+        self._sought: dict[int, int] = {}
+        self.partitions: dict[int, Partition] = {}
+        self.problem = ""
+        self._stands = ""
+
+    def join(self, group: Group) -> None:
+        """The membership through which offsets are committed."""
+        self._group = group
+
+    async def run(self) -> None:
+        """Until cancelled; raises what the work cannot go on after."""
+        try:
+            await self._ended
+        finally:
+            await self.release()
+            for store in self._stores.values():
+                store.close()
+            self._stores.clear()
 
     def status(self) -> PartStatus:
-        """Ready once partitions are assigned and their carts restored."""
-        if self._app.in_recovery:
-            return PartStatus(ok=False, detail="restoring carts")
-        if not (self._table.settled() and self._table.current()):
+        """Ready once the share is restored and worked on."""
+        if self._share is None:
             return PartStatus(ok=False, detail="waiting for partitions")
-        if self._detector.problem:
-            return PartStatus(ok=False, detail=self._detector.problem)
-        return PartStatus(
-            ok=True, detail=f"{len(self._detector.shards)} partitions, {self._waiting()} carts wait for a time"
-        )
+        if self.problem or self._stands:
+            return PartStatus(ok=False, detail=self.problem or self._stands)
+        if len(self.partitions) < len(self._share.active):
+            left = sum(self._remaining.values())
+            return PartStatus(ok=False, detail=f"restoring carts: {left} records of the changelog to go")
+        waiting = sum(len(partition.shard.timers) for partition in self.partitions.values())
+        detail = f"{len(self.partitions)} partitions, {waiting} carts wait for a time"
+        if self._share.standby:
+            detail += f", stands by for {len(self._share.standby)}"
+        return PartStatus(ok=True, detail=detail)
 
-    async def _listen(self, stream: Any) -> None:
-        async for events in stream.noack_take(self._batch, within=BATCH_WAIT):
-            await self._guarded(lambda events=events: self._hear_all(events))  # type: ignore[misc]  # bound at once
-            for event in events:
-                event.ack()
-        if not self._app.should_stop:
-            await self._app.crash(StreamEnded("the stream of cart.activity ended by itself"))
+    def take(self, share: Share) -> None:
+        """The group has shared out the partitions."""
+        log.info("partitions", generation=share.generation, active=len(share.active), standby=len(share.standby))
+        self._share = share
+        self._task = asyncio.create_task(self._serve(share))
+        self._task.add_done_callback(self._served)
 
-    async def _tick(self) -> None:
-        if self._table.settled() and not self._app.should_stop:
-            await self._guarded(self._silence)
+    async def release(self) -> None:
+        """Write what is under way, then let go of everything but the rows on disk."""
+        self._share = None
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
 
-    async def _revoked(self, *_: Any, **__: Any) -> None:
-        """Before the group goes on: nothing of ours is under way any more."""
-        async with self._lock:
-            self._release()
+    def _served(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None and not self._ended.done():
+            self._ended.set_exception(task.exception() or RuntimeError)
 
-    def _release(self) -> None:
-        for partition in self._detector.shards:
-            self._metrics.forget(partition)
-        self._detector.shards = {}
-        self._table.generation = -1
-        self._movement = Movement()
+    async def _serve(self, share: Share) -> None:
+        pause = 0.2
+        while True:
+            began = monotonic()
+            try:
+                await self._work(share)
+            except Fenced:
+                self._metrics.fenced.inc()
+                if self._group is None or not await self._group.commit(self._offsets()):
+                    self.problem = "another worker has taken over; waiting for the group to say what is ours"
+                    log.warning("fenced by another worker")
+                    await asyncio.sleep(OUTSIDE_S)
+                    raise
+                self.problem = "another worker opened the journal of a partition that is ours"
+                log.warning("fenced by a worker that is no longer in the group")
+            except (KafkaError, KafkaUnavailable) as error:
+                self.problem = f"Kafka: {error or type(error).__name__}"
+                log.warning("work begins anew from the rows", reason=repr(error))
+            self._metrics.restarts.inc()
+            pause = 0.2 if monotonic() - began > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
+            await asyncio.sleep(pause)
 
-    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run one piece of work on the shards of the present assignment."""
+    async def _work(self, share: Share) -> None:
+        """Endless. Raises KafkaError, and what the process must end for."""
+        began = monotonic()
+        self._keep_stores(share)
+        async with AsyncExitStack() as stack:
+            journals = {number: self._new_journal(number) for number in share.active}
+            for journal in journals.values():
+                stack.push_async_callback(_quietly, journal.close)
+            feed = self._new_feed()
+            stack.push_async_callback(_quietly, feed.close)
+            # From here on nobody else writes these partitions: what stands now is what is restored.
+            await _all(feed.open(), *(journal.open() for journal in journals.values()))
+            await self._changelog.restore({number: self._stores[number] for number in share.active}, self._restoring)
+            partitions = await self._begin(share, journals, feed)
+            stack.callback(self._forget, tuple(partitions))
+            feed.begin({number: partition.shard.clock.next_offset for number, partition in partitions.items()})
+            self.partitions = partitions
+            self.problem = ""
+            self._metrics.recovery_seconds.set(monotonic() - began)
+            log.info("restored", partitions=sorted(partitions), seconds=round(monotonic() - began, 3))
+            await self._go_on(share, partitions, feed)
+
+    async def _begin(self, share: Share, journals: Mapping[int, Journal], feed: Feed) -> dict[int, Partition]:
+        partitions = {}
+        bounds = await feed.bounds(share.active)
+        for number in sorted(share.active):
+            first, end = bounds[number]
+            store = self._stores[number]
+            shard = self._new_shard(number, store)
+            shard.restore(first)
+            if shard.clock.next_offset > end:
+                raise SourceLost(
+                    f"partition {number} of cart.activity ends at {end} and its state stands at {shard.clock.next_offset}:"
+                    " the topic was deleted or made anew. If that was meant, delete the changelog and STATE_DIR"
+                )
+            partitions[number] = self._new_partition(shard, journals[number], store)
+            await asyncio.sleep(0)
+        return partitions
+
+    async def _go_on(self, share: Share, partitions: Mapping[int, Partition], feed: Feed) -> None:
+        keeping = {number: asyncio.create_task(partition.keep()) for number, partition in partitions.items()}
+        others = [
+            asyncio.create_task(loop)
+            for loop in (
+                self._read(partitions, feed),
+                self._tick(partitions, feed),
+                self._watch(partitions, feed),
+                self._changelog.follow({number: self._stores[number] for number in share.standby}),
+            )
+        ]
         try:
-            async with self._lock:
-                if await self._restored():
-                    await work()
-        except OwnershipLost:
-            log.warning("partitions were assigned anew in mid-work: the carts are restored again")
-            self._release()
-        except Exception as error:
-            # Faust would skip the records and go on.
-            log.exception("the detector cannot go on")
-            await self._app.crash(error)
+            await _first_failure((*keeping.values(), *others))
+        except asyncio.CancelledError:
+            await _end(others)
+            self._end_resolving()
+            async with asyncio.timeout(FAREWELL_S):
+                await _all(*(partition.finish(keeping[number]) for number, partition in partitions.items()))
             raise
+        finally:
+            self._end_resolving()
+            await _end((*others, *keeping.values()))
 
-    async def _silence(self) -> None:
-        for partition, shard in self._detector.shards.items():
-            await self._detector.tick(partition)
-            start, lag = shard.clock.next_offset, self._detector.lag(partition)
-            if self._movement.is_stuck(partition, start, lag, time.monotonic()):
-                await self._fill(partition, start, start + lag)
+    async def _read(self, partitions: Mapping[int, Partition], feed: Feed) -> None:
+        while True:
+            ready = [
+                number
+                for number, partition in partitions.items()
+                if not partition.is_full and number not in self._resolving
+            ]
+            if not ready:
+                await asyncio.sleep(self._tick_seconds)
+                continue
+            for number, records in (await feed.take(ready, within_ms=100)).items():
+                self._hear(partitions[number], records, feed)
+            await asyncio.sleep(0)
 
-    async def _hear_all(self, events: Sequence[Any]) -> None:
-        runs: dict[int, list[Fetched]] = defaultdict(list)
-        for event in events:
-            runs[event.message.partition].append(fetched(event.message))
-        for partition, records in runs.items():
-            await self._hear(partition, records)
+    def _hear(self, partition: Partition, records: Sequence[ConsumerRecord], feed: Feed) -> None:
+        shard = partition.shard
+        stop = shard.hear(records)
+        partition.consider(monotonic_ms())
+        if stop is None:
+            return
+        number, next_offset = partition.number, shard.clock.next_offset
+        if stop.waits_for is not None:
+            waiting = self._resolve(partition, stop, records[stop.at], feed)
+            self._resolving[number] = asyncio.create_task(waiting)
+        elif self._sought.get(number) == next_offset:
+            # Asked for twice: deleted by retention, or a transaction's mark.
+            self._metrics.gaps.inc()
+            log.warning("offsets hold no record", partition=number, start=next_offset, end=records[stop.at].offset)
+            shard.pass_over(records[stop.at].offset)
+            feed.seek(number, shard.clock.next_offset)
+        else:
+            self._sought[number] = next_offset
+            feed.seek(number, next_offset)
 
-    async def _hear(self, partition: int, records: Sequence[Fetched]) -> None:
-        """Records of one partition; those missing before or among them are read from the log first."""
-        while (gap := await self._detector.hear(partition, records)) is not None:
-            if not await self._fill(partition, *gap):
+    async def _resolve(self, partition: Partition, stop: Stop, record: ConsumerRecord, feed: Feed) -> None:
+        """Learn what a record waits for, while the other partitions go on; then it is read again."""
+        waits_for = stop.waits_for
+        try:
+            if isinstance(waits_for, UnknownSchema):
+                await self._patiently(lambda: self._codec.learn(waits_for.schema_id))
+            elif isinstance(waits_for, MissingSetting):
+                await self._patiently(lambda: self._settings.resolve(waits_for.store_id, waits_for.version))
+        except (UnreadableRecord, UnknownStore) as error:
+            partition.shard.park(record, error)
+        feed.seek(partition.number, partition.shard.clock.next_offset)
+        del self._resolving[partition.number]
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[Any]]) -> None:
+        """Try until Kafka and the registry answer: what cannot be read must wait, never be skipped."""
+        pause = 0.1
+        while True:
+            try:
+                await attempt()
+            except (KafkaUnavailable, RegistryError) as error:
+                if not self.problem:
+                    log.warning("waiting for Kafka or the registry", reason=str(error))
+                self.problem = str(error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+            else:
+                self.problem = ""
                 return
 
-    async def _fill(self, partition: int, start: int, end: int) -> bool:
-        """Hear what Faust has dropped or skipped; False if Kafka does not answer: then it is tried again as stuck."""
-        self._metrics.gaps.inc()
-        log.warning("records are missing: reading them from the log", partition=partition, start=start, end=end)
-        try:
-            async for records in self._log_reader.read(partition, start, end):
-                while (hole := await self._detector.hear(partition, records)) is not None:
-                    self._detector.pass_over(partition, hole[1])  # No record stands there: deleted, or a mark.
-        except KafkaError as error:
-            log.warning("the log cannot be read", partition=partition, reason=repr(error))
-            return False
-        self._detector.pass_over(partition, end)
-        return True
+    async def _tick(self, partitions: Mapping[int, Partition], feed: Feed) -> None:
+        while True:
+            await asyncio.sleep(self._tick_seconds)
+            for number, partition in partitions.items():
+                partition.tick(feed.end(number), monotonic_ms())
 
-    async def _restored(self) -> bool:
-        """Shards for the present assignment, built from the table where it changed; False while it is not settled.
+    async def _watch(self, partitions: Mapping[int, Partition], feed: Feed) -> None:
+        """Each second: what observers see, and whether everything moves. Raises Stuck."""
+        movement = Movement()
+        while True:
+            await asyncio.sleep(1.0)
+            now = monotonic_ms()
+            for number, partition in partitions.items():
+                end = feed.end(number)
+                partition.measure(end, now)
+                movement.seen(number, partition.shard.clock.next_offset, end, now)
+            if self._group is not None and not await self._group.commit(self._offsets()):
+                log.warning("the group did not take the offsets")
+            self._stands = await movement.problem(now, feed.is_reachable)
 
-        The state's own offset is the authority. Faust reads on from the committed one: what lies before the state's is
-        passed over, what is missing is read from the log.
-        """
-        if not self._table.settled():
-            return False
-        if self._table.current():
-            return True
-        began = time.monotonic()
-        generation = self._app.consumer_generation_id
-        self._release()
-        owned = sorted(tp.partition for tp in self._app.consumer.assignment() if tp.topic == self._topic.full_name)
-        firsts = await self._app.consumer.earliest_offsets(*map(self._place, owned)) if owned else {}
-        shards = self._shards({number: firsts.get(self._place(number)) or 0 for number in owned})
-        self._detector.shards = shards
-        self._table.generation = generation
-        took = time.monotonic() - began
-        self._metrics.rebuild_seconds.set(took)
-        log.info("restored", partitions=owned, carts=self._waiting(), seconds=round(took, 3))
-        return True
+    def _offsets(self) -> dict[int, int]:
+        return {number: part.kept_offset for number, part in self.partitions.items() if part.kept_offset >= 0}
 
-    def _shards(self, firsts: dict[int, int]) -> dict[int, Shard]:
-        """One shard a partition, from the table's rows; `firsts` tells where the log of each begins."""
-        rows = self._table.rows
-        shards = {number: Shard(number, rows, self._settings) for number in firsts}
-        for number, shard in shards.items():
-            shard.restore_clock(rows.get(clock_key(number)), firsts[number])
-        for key, row in list(rows.items()):
-            if key.startswith(CLOCK_KEY):
-                continue
-            state = read_row(row)
-            if state.partition in shards:
-                shards[state.partition].restore_timer(key, state)
-            else:
-                del rows[key]  # Another worker's by now; the table itself would keep it.
-        return shards
+    def _keep_stores(self, share: Share) -> None:
+        mine = share.active | share.standby
+        for number in set(self._stores) - mine:
+            self._stores.pop(number).close()
+        for number in mine - set(self._stores):
+            self._stores[number] = self._disk.open(number)
+        self._metrics.partitions.labels("active").set(len(share.active))
+        self._metrics.partitions.labels("standby").set(len(share.standby))
 
-    def _place(self, partition: int) -> TP:
-        return TP(self._topic.full_name, partition)
+    def _restoring(self, partition: int, remaining: int) -> None:
+        self._remaining[partition] = remaining
+        self._metrics.recovery_remaining.labels(str(partition)).set(remaining)
 
-    def _waiting(self) -> int:
-        return sum(len(shard.timers) for shard in self._detector.shards.values())
+    def _forget(self, partitions: Sequence[int]) -> None:
+        self.partitions = {}
+        self._remaining.clear()
+        self._sought.clear()
+        self._stands = ""
+        for number in partitions:
+            self._metrics.forget(number)
+
+    def _end_resolving(self) -> None:
+        for task in self._resolving.values():
+            task.cancel()
+        self._resolving.clear()
 
 
-def fetched(message: Any) -> Fetched:
-    """A Faust message as the detector reads it."""
-    headers = message.headers or ()
-    pairs = headers.items() if isinstance(headers, dict) else headers
-    return Fetched(
-        message.partition,
-        message.offset,
-        round(message.timestamp * 1000),
-        message.key,
-        message.value,
-        tuple((name, value or b"") for name, value in pairs),
-    )
+async def _all(*work: Coroutine[Any, Any, None]) -> None:
+    """All of it, or the first error once all have ended."""
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+
+
+async def _first_failure(loops: Sequence[asyncio.Task[None]]) -> None:
+    done, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _quietly(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Connections that do not close in time are left to their time-outs."""
+    try:
+        async with asyncio.timeout(FAREWELL_S):
+            await close()
+    except (KafkaError, TimeoutError) as error:
+        log.warning("a connection did not close", reason=repr(error))

@@ -99,7 +99,14 @@ class Detectors:
                 sys.executable,
                 "-m",
                 "services.abandonment",
-                env={**os.environ, **self.env, "PORT": str(port), "PYTHONUNBUFFERED": "1", **environment},
+                env={
+                    **os.environ,
+                    **self.env,
+                    "PORT": str(port),
+                    "PYTHONUNBUFFERED": "1",
+                    "STATE_DIR": str(self.directory / "state"),
+                    **environment,
+                },
                 stdout=sink,
                 stderr=sink,
             )

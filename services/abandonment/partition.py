@@ -1,0 +1,151 @@
+"""One partition at work: when its clock moves, when what it made is written, and in which order.
+
+The order of a write: facts and rows in one transaction, its commit, then the rows on disk. A crash at any point repeats
+ids and loses nothing. One write is under way at a time; meanwhile the shard goes on and collects the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from services.abandonment.feed import End, monotonic_ms
+from services.abandonment.journal import Journal
+from services.abandonment.metrics import AbandonmentMetrics
+from services.abandonment.shard import Changes, Shard
+from services.abandonment.store import CartStore
+from services.abandonment.tellings import Tellings, reason_of
+from trolleybus.contracts.recovery import CartAbandoned
+from trolleybus.telemetry import get_logger
+
+log = get_logger(__name__)
+
+MANY = 1_000
+"""Changed carts that are written without waiting for more."""
+FULL = 4_000
+"""Changed carts at which no more is read until some are written."""
+GATHER_MS = 80
+"""Least time between two writes, in which facts gather."""
+LATEST_MS = 400
+"""Most time from a change to its write: a commit stands at least every second."""
+HEARTBEAT_MS = 10_000
+"""Most time between two writes: each tells what time it is at the brokers, and whether the partition is still ours."""
+DUE_AT_ONCE = 500
+"""Carts that silence makes due, looked at in one go."""
+
+
+@dataclass(slots=True)
+class Partition:
+    """A shard with its journal and its rows."""
+
+    shard: Shard
+    journal: Journal
+    store: CartStore
+    tellings: Tellings
+    metrics: AbandonmentMetrics
+    margin_ms: int
+    kept_offset: int = -1
+    _due: asyncio.Event = field(default_factory=asyncio.Event)
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
+    _written_at: int = field(default_factory=monotonic_ms)
+    _changed_since: int = 0  # When the oldest change not taken came; 0: none.
+    _ahead: int | None = None  # What the brokers' clock shows beyond our monotonic one, at least.
+
+    @property
+    def number(self) -> int:
+        return self.shard.partition
+
+    @property
+    def is_full(self) -> bool:
+        return self.shard.changes >= FULL
+
+    def broker_now(self, at: int) -> int | None:
+        """The brokers' time (ms) at a monotonic one, never later than it truly is; None before the first write.
+
+        An append that was acknowledged at `a` with timestamp `t` happened before `a`: so at `a` it is `t` or later there.
+        Our own wall clock has no part in it.
+        """
+        return None if self._ahead is None else at + self._ahead
+
+    def tick(self, end: End | None, now: int) -> None:
+        """Let silence speak, and see whether something is to be written."""
+        if end is not None and self._ahead is not None:
+            self.shard.clock.end_seen(end.offset, end.sent_at + self._ahead - self.margin_ms)
+        if not self.is_full:
+            self.shard.silence(DUE_AT_ONCE)
+        self.consider(now)
+
+    def consider(self, now: int) -> None:
+        """Start a write if it is time."""
+        shard = self.shard
+        if not self._changed_since and (shard.changes or shard.clock.next_offset != self.kept_offset):
+            self._changed_since = now
+        quiet = now - self._written_at
+        if (
+            shard.changes >= MANY
+            or ((shard.effects or shard.parked) and quiet >= GATHER_MS)
+            or (self._changed_since and now - self._changed_since >= LATEST_MS)
+            or quiet >= HEARTBEAT_MS
+        ):
+            self._due.set()
+
+    async def keep(self) -> None:
+        """Write whenever it is time, until cancelled. Raises KafkaError; then another Partition must go on from the rows."""
+        await self.write()  # The first tells the brokers' time.
+        while True:
+            self._idle.set()
+            await self._due.wait()
+            self._idle.clear()
+            self._due.clear()
+            await self.write()
+
+    async def write(self) -> None:
+        """What is there now. Raises KafkaError."""
+        self._changed_since = 0
+        changes = self.shard.take()
+        now = self.broker_now(monotonic_ms()) or self.shard.clock.now
+        written = await self.journal.write(changes.rows, self.tellings.of(changes, now))
+        self.store.apply(changes.rows, written.next_offset, written.appended_at)
+        self.shard.kept()
+        self.kept_offset = changes.next_offset
+        self._ahead = written.appended_at - written.acked_at
+        self._written_at = monotonic_ms()
+        self._count(changes, written.appended_at)
+
+    async def finish(self, keeping: asyncio.Task[None]) -> None:
+        """Let the write under way end, then write the rest; nothing may be heard any more. `keeping` runs `keep`."""
+        await self._idle.wait()
+        keeping.cancel()
+        if self.shard.changes or self.shard.clock.next_offset != self.kept_offset:
+            await self.write()
+
+    def measure(self, end: End | None, now: int) -> None:
+        """What an operator sees of the partition."""
+        name, shard, metrics = str(self.number), self.shard, self.metrics
+        metrics.timers.labels(name).set(len(shard.timers))
+        if end is not None:
+            metrics.lag.labels(name).set(max(0, end.offset - shard.clock.next_offset))
+        there = self.broker_now(now)
+        if there is not None:
+            metrics.clock_behind.labels(name).set(max(0, there - shard.clock.now) / 1000)
+        for note, count in shard.notes.items():
+            (metrics.replayed if note == "replayed" else metrics.records.labels(note)).inc(count)
+        shard.notes.clear()
+        for mistake in shard.mistakes:
+            log.error("a record was parked for a mistake in the detector", partition=self.number, exc_info=mistake)
+        shard.mistakes.clear()
+
+    def _count(self, changes: Changes, appended_at: int) -> None:
+        metrics = self.metrics
+        for effect in changes.effects:
+            metrics.effects.labels(type(effect).__name__).inc()
+            if isinstance(effect, CartAbandoned):
+                metrics.levels.labels(str(effect.level_seconds)).inc()
+                if not effect.imported:
+                    metrics.lateness.observe(max(0, appended_at - effect.due_at) / 1000)
+        for parked in changes.parked:
+            reason = reason_of(parked.error)
+            metrics.parked.labels(reason).inc()
+            log.warning(
+                "parked", reason=reason, detail=str(parked.error), partition=self.number, offset=parked.record.offset
+            )

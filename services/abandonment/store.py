@@ -1,0 +1,143 @@
+"""The rows of partitions on local disk. The changelog is what counts: a row here is there, and a lost disk is read anew.
+
+Memory is bounded: all partitions share one block cache and one budget of write buffers. RocksDB's own log is off; what a
+crash takes from the write buffers is read from the changelog again, because the offset goes with the rows.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteBufferManager,
+    WriteOptions,
+)
+
+CLOCK_KEY = b"\x00clock"
+"""A partition's own row: where it stands. No cart's key begins with a zero byte: store ids do not."""
+_OFFSET_KEY = b"\x00offset"
+_OFFSET = struct.Struct(">qq")
+_FIRST_CART = b"\x01"
+
+MIB = 1 << 20
+CACHE_BYTES = 96 * MIB
+WRITE_BUFFERS_BYTES = 96 * MIB
+WRITE_BUFFER_BYTES = 8 * MIB
+
+
+class NoSlot(Exception):
+    """Too many workers share the directory."""
+
+
+class Disk:
+    """A directory of this process' own among those of the workers on this host; a worker started anew finds its own."""
+
+    def __init__(self, directory: Path, slots: int = 256) -> None:
+        self.directory, self._lock = _claim(directory, slots)
+        self._cache = Cache(CACHE_BYTES)
+        self._buffers = WriteBufferManager.new_write_buffer_manager_with_cache(
+            WRITE_BUFFERS_BYTES, allow_stall=False, cache=self._cache
+        )
+
+    def open(self, partition: int) -> CartStore:
+        """The rows of one partition. Raises what RocksDB raises: a disk that cannot be used is the process' end."""
+        path = self.directory / f"{partition:05}"
+        return CartStore(Rdict(str(path), options=self._options()))
+
+    def close(self) -> None:
+        """Let another process have the directory."""
+        self._lock.close()
+
+    def _options(self) -> Options:
+        blocks = BlockBasedOptions()
+        blocks.set_block_cache(self._cache)
+        blocks.set_bloom_filter(10, block_based=False)
+        blocks.set_cache_index_and_filter_blocks(True)
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_block_based_table_factory(blocks)
+        options.set_compression_type(DBCompressionType.lz4())
+        options.set_write_buffer_size(WRITE_BUFFER_BYTES)
+        options.set_write_buffer_manager(self._buffers)
+        options.set_max_write_buffer_number(2)
+        options.set_max_open_files(64)
+        options.set_max_background_jobs(1)
+        options.set_keep_log_file_num(2)
+        return options
+
+
+class CartStore:
+    """The rows of one partition, with the changelog's offset up to which they are whole."""
+
+    def __init__(self, rows: Rdict) -> None:
+        self._rows = rows
+        self._writing = WriteOptions()
+        self._writing.disable_wal = True  # type: ignore[method-assign,assignment]  # a property; the stub says method
+
+    @property
+    def next_offset(self) -> int | None:
+        """The changelog's offset to read on from; None for a new store."""
+        kept = self._rows.get(_OFFSET_KEY)
+        return _OFFSET.unpack(kept)[0] if kept is not None else None
+
+    @property
+    def kept_at(self) -> int:
+        """When the last of these rows was appended to the changelog (ms); 0 for a new store."""
+        kept = self._rows.get(_OFFSET_KEY)
+        return _OFFSET.unpack(kept)[1] if kept is not None else 0
+
+    def get(self, key: bytes) -> bytes | None:
+        row: bytes | None = self._rows.get(key)
+        return row
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        """The rows of keys, in their order."""
+        rows: list[bytes | None] = self._rows.get(keys)  # type: ignore[arg-type,assignment]  # the stub knows no lists of bytes
+        return rows
+
+    def apply(self, rows: Iterable[tuple[bytes, bytes | None]], next_offset: int, appended_at: int) -> None:
+        """Rows as the changelog has them, where it goes on and when the last was appended, at once."""
+        batch = WriteBatch(raw_mode=True)
+        for key, row in rows:
+            if row is None:
+                batch.delete(key)
+            else:
+                batch.put(key, row)
+        batch.put(_OFFSET_KEY, _OFFSET.pack(next_offset, appended_at))
+        self._rows.write(batch, self._writing)
+
+    def carts(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every cart's key and row."""
+        rows: Iterator[tuple[bytes, bytes]] = self._rows.items(from_key=_FIRST_CART)  # type: ignore[assignment]  # an iterator of its own class
+        return rows
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._rows.delete_range(b"", b"\xff" * 16)
+
+    def close(self) -> None:
+        self._rows.close()
+
+
+def _claim(directory: Path, slots: int) -> tuple[Path, IO[bytes]]:
+    for number in range(slots):
+        slot = directory / str(number)
+        slot.mkdir(parents=True, exist_ok=True)
+        lock = (slot / "lock").open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+        else:
+            return slot, lock
+    raise NoSlot(f"{slots} workers keep their rows below {directory}: give this one another STATE_DIR")
