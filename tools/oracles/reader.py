@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.request import urlopen
@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import avro.errors
 import avro.io
 import avro.schema
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,15 @@ def _without_logical_types(schema: Any) -> Any:
     return schema
 
 
-def read_all(bootstrap: str, decoder: Decoder, *topics: str) -> Iterator[Seen]:
-    """Every readable record of the topics up to their present ends, partition by partition in order of offsets.
+def read_all(
+    bootstrap: str,
+    decoder: Decoder,
+    *topics: str,
+    partitions: Collection[int] | None = None,
+    isolation: str = "read_uncommitted",
+) -> Iterator[Seen]:
+    """Every readable record of the topics (of some of their partitions) up to their present ends, partition by partition in
+    order of offsets.
 
     What cannot be decoded is passed over: that is what the tests put there on purpose.
     """
@@ -71,19 +78,23 @@ def read_all(bootstrap: str, decoder: Decoder, *topics: str) -> Iterator[Seen]:
             "bootstrap.servers": bootstrap,
             "group.id": "trolleybus-oracle",
             "enable.auto.commit": False,
-            "isolation.level": "read_uncommitted",
+            "isolation.level": isolation,
+            "enable.partition.eof": True,  # The end may be a transaction's mark, which is no record.
         }
     )
     try:
-        ends = _ends(consumer, topics)
+        ends = _ends(consumer, topics, partitions)
         consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for topic, partition in ends])
         left = {place for place, end in ends.items() if end > 0}
         while left:
             messages: list[Any] = consumer.consume(500, timeout=5.0)
             for message in messages:
-                if message.error() is not None:
-                    raise OSError(f"reading {message.topic()}: {message.error()}")
                 topic, partition, offset = message.topic(), message.partition(), message.offset()
+                if message.error() is not None:
+                    if message.error().code() != KafkaError._PARTITION_EOF:
+                        raise OSError(f"reading {topic}: {message.error()}")
+                    left.discard((topic, partition))
+                    continue
                 if offset + 1 >= ends[topic, partition]:
                     left.discard((topic, partition))
                 if offset < ends[topic, partition] and message.value() is not None:
@@ -94,13 +105,15 @@ def read_all(bootstrap: str, decoder: Decoder, *topics: str) -> Iterator[Seen]:
         consumer.close()
 
 
-def _ends(consumer: Consumer, topics: tuple[str, ...]) -> dict[tuple[str, int], int]:
+def _ends(
+    consumer: Consumer, topics: tuple[str, ...], partitions: Collection[int] | None
+) -> dict[tuple[str, int], int]:
     metadata = consumer.list_topics(timeout=10).topics
     ends = {}
     for topic in topics:
         if topic not in metadata:
             raise LookupError(f"Kafka has no topic {topic}")
-        for partition in metadata[topic].partitions:
+        for partition in metadata[topic].partitions if partitions is None else partitions:
             low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
             ends[topic, partition] = high if high > low else 0
     return ends

@@ -38,6 +38,14 @@ _WATCHFUL = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class Detour:
+    """A second listener of a broker on `port`, whose clients are told to come by `advertised`, where something stands between."""
+
+    port: int
+    advertised: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Broker:
     number: int
     brokers: int
@@ -46,6 +54,7 @@ class Broker:
     heap: str
     directory: Path
     classpath: Sequence[Path]
+    detour: Detour | None = None
 
     @property
     def name(self) -> str:
@@ -127,8 +136,19 @@ class Broker:
             "share.coordinator.state.topic.num.partitions": "3",
             "share.coordinator.state.topic.replication.factor": copies,
             "share.coordinator.state.topic.min.isr": in_sync,
+            **self._detoured(controller),
             **_SMALL,
             **(_WATCHFUL if self.brokers > 1 else {}),
+        }
+
+    def _detoured(self, controller: int) -> dict[str, str]:
+        if self.detour is None:
+            return {}
+        own = f"PLAINTEXT://{HOST}:{self.port}"
+        return {
+            "listeners": f"{own},DETOUR://{HOST}:{self.detour.port},CONTROLLER://{HOST}:{controller}",
+            "advertised.listeners": f"{own},DETOUR://{HOST}:{self.detour.advertised}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,DETOUR:PLAINTEXT,CONTROLLER:PLAINTEXT",
         }
 
     async def _in_cluster(self) -> bool:

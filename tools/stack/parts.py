@@ -1,11 +1,12 @@
 """What a stack consists of, worked out from its state alone: any process can name, find and stop the parts."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tools.stack.artefacts import Artefacts
-from tools.stack.kafka import Broker
+from tools.stack.kafka import Broker, Detour
 from tools.stack.ports import HOST, option, require_free, variable
 from tools.stack.postgres import Postgres
 from tools.stack.processes import Processes, Program
@@ -22,6 +23,7 @@ class Parts:
     directory: Path
     artefacts: Artefacts
     kafka_heap: str
+    detours: Sequence[Detour] = ()
 
     @property
     def brokers(self) -> list[Broker]:
@@ -34,6 +36,7 @@ class Parts:
                 heap=self.kafka_heap,
                 directory=self.directory / f"kafka-{number}",
                 classpath=self.artefacts.kafka_jars,
+                detour=self.detours[number - 1] if self.detours else None,
             )
             for number in range(1, self.state.brokers + 1)
         ]

@@ -77,6 +77,12 @@ def require_free(port: int, what: str, remedy: str) -> None:
         )
 
 
+def free_run(count: int) -> range:
+    """So many free ports in a row."""
+    first = _free(count, set())
+    return range(first, first + count)
+
+
 def _number(name: str, environ: Mapping[str, str]) -> int:
     text = environ[variable(name)]
     if not text.isdigit() or int(text) > 65535:

@@ -12,6 +12,7 @@ import psutil
 
 from tools.stack.artefacts import ROOM_NEEDED, Artefacts, require_room
 from tools.stack.errors import StackError, first_of
+from tools.stack.kafka import Detour
 from tools.stack.parts import Parts
 from tools.stack.ports import Ports
 from tools.stack.processes import Processes, Program, answers
@@ -36,7 +37,8 @@ class Stack:
     """Kafka, the schema registry, PostgreSQL and Valkey, with their state below `directory`.
 
     A port of 0 is any free one, chosen once and remembered with the state; so is the number of brokers (1 or 3). The parts' names are kafka-1 (to kafka-3), registry,
-    postgres and valkey. Unless `detached`, the servers end with this process, however it ends."""
+    postgres and valkey. Unless `detached`, the servers end with this process, however it ends.
+    `detours` gives each broker a second listener, for as long as this object is used to start them."""
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class Stack:
         kafka_heap: str | None = None,
         detached: bool = False,
         cache: Path | None = None,
+        detours: Sequence[Detour] = (),
     ) -> None:
         if brokers not in (None, 1, 3):
             raise StackError(f"A stack has 1 broker or 3, not {brokers}.")
@@ -55,6 +58,7 @@ class Stack:
         self._brokers = brokers
         self._heap = kafka_heap or os.environ.get("TROLLEYBUS_KAFKA_HEAP") or "192m"
         self._detached = detached
+        self._detours = detours
         self._artefacts = Artefacts(cache)
         self._processes = Processes(self.directory, detached=detached)
         self._claim: ExitStack | None = (
@@ -173,7 +177,7 @@ class Stack:
         return PartStatus(name=name, port=parts.ports[name], pid=pid, memory_mib=memory, ready=ready)
 
     def _parts(self, state: State) -> Parts:
-        return Parts(state, self.directory, self._artefacts, self._heap)
+        return Parts(state, self.directory, self._artefacts, self._heap, self._detours)
 
     def _known(self) -> Parts | None:
         state = State.read(self.directory)
