@@ -107,16 +107,16 @@ class Rehearsal:
         lane = self._lanes.get(position.partition)
         if lane is None:
             lane = self._lanes[position.partition] = _Lane()
+        if 0 < arrival < lane.swept and not activity.imported:
+            raise OutOfOrder(
+                "the file is not in the order of arrival: this record arrived more than a day before one above it"
+            )
         setting = self._settings.of(activity.store_id, activity.config_version)
         if activity.kind == "import_ended" and not activity.cart_id:
             told = self._end_import(lane, activity, arrival, position, setting)
         else:
             told = self._take(lane, activity, arrival, position, setting)
         if activity.imported or arrival <= lane.now:
-            if arrival < lane.swept and not activity.imported:
-                raise OutOfOrder(
-                    "the file is not in the order of arrival: this record arrived more than a day before one above it"
-                )
             return told
         lane.now = arrival
         if arrival - SLACK_MS - lane.swept < SWEEP_MS:
