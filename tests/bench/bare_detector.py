@@ -18,20 +18,29 @@ from trolleybus.registry import Registry
 from trolleybus.schemas import parse
 from trolleybus.topics import Topics
 
+PARTITION_BYTES = 1 << 20
+AT_ONCE = 5_000
+
 
 async def _run(bootstrap: str, registry_url: str, topic: str) -> float:
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", fetch_max_bytes=8 << 20)
+    partitions = [TopicPartition(topic, number) for number in range(Topics.load()["cart.activity"].partitions)]
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        fetch_max_bytes=PARTITION_BYTES * len(partitions),
+        max_partition_fetch_bytes=PARTITION_BYTES,
+    )
     await consumer.start()
     schemas: dict[int, Any] = {}
     count = 0
     async with Registry(registry_url) as registry:
-        partitions = [TopicPartition(topic, number) for number in range(Topics.load()["cart.activity"].partitions)]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         total = sum(ends.values())
         started = time.perf_counter()
         while count < total:
-            for records in (await consumer.getmany(timeout_ms=1000, max_records=2000)).values():
+            for records in (await consumer.getmany(timeout_ms=1000, max_records=AT_ONCE)).values():
                 for record in records:
                     schema_id = int.from_bytes(record.value[1:5], "big")
                     if schema_id not in schemas:

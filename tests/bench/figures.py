@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-BENCH_JSON = Path("build/bench.json")
+BENCH_JSON, TRIAL_JSON = Path("build/bench.json"), Path("build/bench.trial.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +36,10 @@ def compared(name: str, values: Sequence[float], baselines: Sequence[float], uni
     )
 
 
-def keep(figures: Sequence[Figure]) -> None:
+def keep(figures: Sequence[Figure], path: Path) -> None:
     """Write the figures beside those of other benchmarks; the same name is replaced."""
-    known = json.loads(BENCH_JSON.read_text()) if BENCH_JSON.exists() else []
+    known = json.loads(path.read_text()) if path.exists() else []
     fresh = {figure.name for figure in figures}
     rows = [row for row in known if row["name"] not in fresh] + [asdict(figure) for figure in figures]
-    BENCH_JSON.parent.mkdir(exist_ok=True)
-    BENCH_JSON.write_text(json.dumps(sorted(rows, key=lambda row: str(row["name"])), indent=2) + "\n")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(sorted(rows, key=lambda row: str(row["name"])), indent=2) + "\n")

@@ -1,0 +1,83 @@
+"""Whether memory stays as it is, however long the detector works."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from itertools import chain
+from random import Random
+from statistics import median
+from threading import Event as Stop
+
+from tests.bench.detector.mix import Event, opening, spread
+from tests.bench.detector.sizes import carts, events
+from tests.bench.detector.worker import Worker, fresh_worker
+from tests.bench.detector.world import World, open_world
+from tests.bench.figures import Figure
+from tests.bench.ground import OTHER_CORE, Ground
+
+EVENTS, CARTS = 20_000_000, 1_000_000
+LEVELS = (90, 180, 360)
+"""Some carts are silent for so long, so that levels fire and carts resume all the while."""
+AHEAD = 300_000
+"""Records that the writer may be ahead of the detector: Kafka deletes what is older than the retention, read or not."""
+KEPT_MIB = 256
+EARLY, LATE = (0.15, 0.25), (0.9, 1.0)
+
+
+class Throttle:
+    """Lets the writer run ahead of the detector by so much and no more."""
+
+    def __init__(self) -> None:
+        self.handled = 0.0
+
+    def passing(self, log: Iterator[Event], stop: Stop) -> Iterator[Event]:
+        for number, event in enumerate(log):
+            while number - self.handled > AHEAD and not stop.is_set():
+                time.sleep(0.05)
+            yield event
+
+
+async def measure(ground: Ground) -> AsyncIterator[Figure]:
+    """detector.rss_growth_over_20m_events_mib."""
+    count, many = events(EVENTS), carts(CARTS)
+    ground.pin(OTHER_CORE, os.getpid())
+    world = await open_world(ground, "memory.", LEVELS)
+    await asyncio.to_thread(world.keep_little, KEPT_MIB)
+    await ground.pin_servers(OTHER_CORE)
+    async with fresh_worker(world, "detector") as worker:
+        samples = await _work(world, worker, many, count)
+        fired = await worker.total("effects_total", record="CartAbandoned")
+    early, late = (_between(samples, many + count * part[0], many + count * part[1]) for part in (EARLY, LATE))
+    yield Figure(
+        name="detector.rss_growth_over_20m_events_mib",
+        value=round(late - early, 1),
+        unit="MiB",
+        note=f"resident memory {early:,.0f} MiB after a fifth of {count:,} events and {late:,.0f} MiB at their end (medians "
+        f"of a tenth each), highest {max(rss for _, rss in samples):,.0f}; {many:,} open carts, {fired:,.0f} CartAbandoned",
+    )
+
+
+async def _work(world: World, worker: Worker, many: int, count: int) -> list[tuple[float, float]]:
+    """Write and detect beside each other; (records dealt with, resident MiB) all the while."""
+    throttle, stop = Throttle(), Stop()
+    samples: list[tuple[float, float]] = []
+
+    def note(handled: float) -> None:
+        throttle.handled = handled
+        samples.append((handled, worker.rss_mib()))
+
+    log = chain(opening(many), spread(Random(1), count, many))
+    writing = asyncio.create_task(asyncio.to_thread(world.write, throttle.passing(log, stop), stop=stop))
+    try:
+        await worker.until(many + count, note)
+    finally:
+        stop.set()
+        await writing
+    return samples
+
+
+def _between(samples: list[tuple[float, float]], start: float, end: float) -> float:
+    return median([rss for handled, rss in samples if start <= handled <= end] or [samples[-1][1]])

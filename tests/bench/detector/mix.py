@@ -1,0 +1,61 @@
+"""What shoppers do, and how often: the published mix, and the ways in which it is spread over carts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from random import Random
+
+Event = tuple[str, int]
+"""Kind of activity and the cart's number."""
+
+SHOPPING: Mapping[str, float] = {
+    "product_viewed": 1 / 3,
+    "lines_added": 4 / 15,
+    "lines_set": 1 / 15,
+    "checkout_step": 3 / 20,
+    "snapshot": 3 / 20,
+    "order_placed": 1 / 30,
+}
+BROWSING: Mapping[str, float] = {**SHOPPING, "snapshot": 3 / 20 + 1 / 30, "order_placed": 0.0}
+"""The same without orders: every cart stays open."""
+
+RETURNS = 0.03
+BLOCK = 10_000
+
+
+def kinds(random: Random, mix: Mapping[str, float]) -> Iterator[str]:
+    """Kinds of activity without end."""
+    names, cumulative = list(mix), list(accumulate(mix.values()))
+    while True:
+        yield from random.choices(names, cum_weights=cumulative, k=BLOCK)
+
+
+def visits(random: Random, events: int, carts: int) -> Iterator[Event]:
+    """Each cart lives for one visit, a fifth of the log long, and is left; a few shoppers come back to a cart they had left.
+
+    An order ends its cart.
+    """
+    at_once = max(1, carts // 5)
+    bought: set[int] = set()
+    for number, kind in zip(range(events), kinds(random, SHOPPING), strict=False):
+        oldest = number * (carts - at_once) // events
+        cart = oldest + int(random.random() * at_once)
+        if oldest and random.random() < RETURNS:
+            cart = int(random.random() * oldest)
+        while cart in bought:
+            cart = oldest + int(random.random() * at_once)
+        if kind == "order_placed":
+            bought.add(cart)
+        yield kind, cart
+
+
+def opening(carts: int) -> Iterator[Event]:
+    """Every cart holds something."""
+    return (("snapshot", cart) for cart in range(carts))
+
+
+def spread(random: Random, events: int, carts: int) -> Iterator[Event]:
+    """Activity uniformly over all carts, which stay open."""
+    for _, kind in zip(range(events), kinds(random, BROWSING), strict=False):
+        yield kind, int(random.random() * carts)

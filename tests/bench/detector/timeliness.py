@@ -1,0 +1,130 @@
+"""How long after its due time a level stands on the topic, while others are busy and some partitions fall idle."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from random import Random
+from threading import Event as Stop
+
+from confluent_kafka import Consumer, TopicPartition
+
+from tests.bench.detector.facts import header
+from tests.bench.detector.mix import BROWSING, Event, kinds
+from tests.bench.detector.sizes import events
+from tests.bench.detector.templates import key_of
+from tests.bench.detector.worker import fresh_worker
+from tests.bench.detector.world import World, open_world
+from tests.bench.figures import Figure
+from tests.bench.ground import OTHER_CORE, Ground
+from tools.oracles.reader import Decoder
+from trolleybus.contracts.partition import partition_of
+
+PER_SECOND = 10_000
+EVENTS = 1_200_000
+LEFT_PER_SECOND = 300
+"""Carts that are opened and left, on all partitions, in the first third; then some partitions hear nothing more."""
+BUSY_PARTITIONS = 8
+BUSY_CARTS, LEFT_CARTS = 20_000, 1_000_000
+"""Busy carts are touched every two seconds. Left ones are numbered from the latter."""
+SETTLED_S = 5
+
+
+async def measure(ground: Ground) -> AsyncIterator[Figure]:
+    """detector.due_to_topic_p50_ms, detector.due_to_topic_p99_ms."""
+    seconds = events(EVENTS) // PER_SECOND
+    levels = (seconds // 6, seconds // 3, seconds // 2)
+    if levels[0] < 2:
+        raise ValueError(f"a trial of this needs at least EVENTS={PER_SECOND * 12}")
+    ground.pin(OTHER_CORE, os.getpid())
+    world = await open_world(ground, "timeliness.", levels)
+    await ground.pin_servers(OTHER_CORE)
+    async with fresh_worker(world, "detector"):
+        ends = await asyncio.to_thread(world.ends, world.told)
+        stop = Stop()
+        listening = asyncio.create_task(asyncio.to_thread(_listen, world, ends, stop))
+        print(f"  {PER_SECOND:,} events a second for {seconds} s", flush=True)
+        await asyncio.to_thread(world.write, _traffic(seconds, world.source.partitions), PER_SECOND)
+        await asyncio.sleep(SETTLED_S)
+        stop.set()
+        seen = await listening
+    left = LEFT_PER_SECOND * (seconds // 3)
+    if len({key for key, *_ in seen}) < left:
+        raise RuntimeError(f"{len(seen):,} levels of {left:,} carts that were left came to the topic")
+    for figure in _figures(seen, world, seconds):
+        yield figure
+
+
+def _traffic(seconds: int, partitions: int) -> Iterator[Event]:
+    """Every so many events one cart is left; all others keep the busy partitions busy."""
+    random = Random(1)
+    numbers = iter(range(BUSY_CARTS * partitions))
+    busy = [
+        cart for cart in numbers if partition_of(key_of(cart), partitions) < BUSY_PARTITIONS
+    ][:BUSY_CARTS]  # fmt: skip
+    one_in = PER_SECOND // LEFT_PER_SECOND
+    left = iter(range(LEFT_CARTS, LEFT_CARTS + LEFT_PER_SECOND * (seconds // 3)))
+    for number, kind in zip(range(seconds * PER_SECOND), kinds(random, BROWSING), strict=False):
+        cart = next(left, None) if number % one_in == 0 else None
+        yield (kind, random.choice(busy)) if cart is None else ("snapshot", cart)
+
+
+Seen = tuple[bytes, int, int, int, int]
+"""Of a CartAbandoned: key, partition, due time, append time, and when a reader had it (ms)."""
+
+
+def _listen(world: World, ends: Sequence[TopicPartition], stop: Stop) -> list[Seen]:
+    """Read what is committed, as it comes; decode it afterwards."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": world.bootstrap,
+            "group.id": "trolleybus-bench",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "fetch.wait.max.ms": 20,
+        }
+    )
+    consumer.assign(list(ends))
+    came = []
+    try:
+        while not stop.is_set():
+            messages = consumer.consume(500, timeout=0.02)
+            at = time.time_ns() // 1_000_000
+            came += [(one, at) for one in messages if header(one, "ce_type").endswith(".CartAbandoned")]
+    finally:
+        consumer.close()
+    decoder = Decoder(world.ground.env["SCHEMA_REGISTRY_URL"])
+    return [
+        (
+            message.key() or b"",
+            message.partition() or 0,
+            decoder.decode(message.value() or b"")[1]["due_at"],
+            message.timestamp()[1],
+            at,
+        )
+        for message, at in came
+    ]
+
+
+def _figures(seen: list[Seen], world: World, seconds: int) -> Iterator[Figure]:
+    late = sorted(appended - due for _, _, due, appended, _ in seen)
+    if late[0] < 0:
+        raise RuntimeError(
+            f"{sum(one < 0 for one in late)} of {len(late)} levels were told early, by {-late[0]} ms at most"
+        )
+    read = sorted(at - due for _, _, due, _, at in seen)
+    idle = sorted(appended - due for _, partition, due, appended, _ in seen if partition >= BUSY_PARTITIONS)
+    note = (
+        f"{len(late):,} levels of {', '.join(map(str, world.levels))} s in {seconds} s while {PER_SECOND:,} events/s flow over "
+        f"{BUSY_PARTITIONS} partitions and {world.source.partitions - BUSY_PARTITIONS} fall idle; from the due time to Kafka's "
+        f"append. On the idle partitions p50 {_at(idle, 0.5)}, p99 {_at(idle, 0.99)} ms; until a reader of what is committed had it "
+        f"p50 {_at(read, 0.5)}, p99 {_at(read, 0.99)} ms; the latest append {late[-1]} ms"
+    )
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        yield Figure(name=f"detector.due_to_topic_{name}_ms", value=_at(late, share), unit="ms", note=note)
+
+
+def _at(ordered: list[int], share: float) -> int:
+    return ordered[int(len(ordered) * share)] if ordered else -1
