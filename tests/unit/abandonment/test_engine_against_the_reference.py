@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -17,10 +16,9 @@ from services.abandonment.domain.levels import next_due
 from services.abandonment.domain.setting import Setting
 from services.abandonment.domain.state import HELD, CartState, Position
 from tests.unit.abandonment.records import CART, DAY, HOUR, MINUTE, START, STORE, euros, kept, line
-from tools.oracles.abandonment import detect
-from trolleybus.contracts import ids
+from tests.unit.abandonment.reference import Log, Told, told_by_the_engine, told_by_the_reference
 from trolleybus.contracts.cart import CartActivity
-from trolleybus.contracts.recovery import CartAbandoned, CartCleared, CartExpired, CartRecovered, CartResumed
+from trolleybus.contracts.recovery import CartAbandoned
 from trolleybus.contracts.stores import StoreConfig
 
 CONFIGS = {
@@ -36,13 +34,7 @@ CONFIGS = {
     ),
 }
 SETTINGS = {version: Setting.of(config) for version, config in CONFIGS.items()}
-AS_PLAIN = {
-    version: {"levels": config.levels, "expiry": config.expiry_seconds, "detection_from": config.detection_from}
-    for version, config in CONFIGS.items()
-}
 END = START + 40 * DAY
-
-Log = list[tuple[int, CartActivity]]
 
 # Half minutes, so that equal times and times at a level's edge are common.
 SHORT_GAPS = (0, 0, 1, 1, 2, 3, 4, 6, 10, 14, 20, 40, 110)  # 25 of them are less than a day: no cart is forgotten.
@@ -142,57 +134,8 @@ def play(log: Log, ticks: Sequence[int] = (), until: int = END) -> list[Effect]:
     return made
 
 
-def reference(log: Log, until: int = END) -> list[dict[str, Any]]:
-    return detect([(arrival, _plain(record)) for arrival, record in log], AS_PLAIN, until)
-
-
-def _plain(record: CartActivity) -> dict[str, Any]:
-    names = ("id", "store_id", "cart_id", "occurred_at", "config_version", "kind", "order_id", "marks", "imported")
-    pairs = [(item.line_id, item.quantity) for item in record.lines]
-    return {**{name: getattr(record, name) for name in names}, "lines": pairs}
-
-
-def expected_id(fact: dict[str, Any]) -> str:
-    episode = ids.episode(fact["store"], fact["cart"], fact["episode"])
-    if fact["kind"] == "CartAbandoned":
-        return ids.abandonment(episode, fact["level"])
-    return ids.episode_end(episode, fact["kind"].removeprefix("Cart").lower(), fact.get("by", ""))
-
-
-def essence(effect: Effect) -> tuple[Any, ...]:
-    """What the reference knows of an effect, in its words."""
-    common = (type(effect).__name__, effect.cart_id, effect.id, effect.opened_at)
-    match effect:
-        case CartAbandoned():
-            held = {item.line_id: item.quantity for item in effect.lines}
-            return (*common, effect.level_seconds, effect.due_at, effect.last_activity_at, held)
-        case CartRecovered():
-            return (*common, list(effect.levels_fired), effect.abandoned_at)
-        case CartCleared():
-            return (*common, list(effect.levels_fired))
-        case CartExpired():
-            return (*common, list(effect.levels_fired), effect.occurred_at)
-        case CartResumed():
-            return common
-
-
-def essence_of(fact: dict[str, Any]) -> tuple[Any, ...]:
-    common = (fact["kind"], fact["cart"], expected_id(fact), fact["opened_at"])
-    names = {
-        "CartAbandoned": ("level", "due_at", "last", "lines"),
-        "CartRecovered": ("levels", "since"),
-        "CartCleared": ("levels",),
-        "CartExpired": ("levels", "at"),
-        "CartResumed": (),
-    }
-    return (*common, *(fact[name] for name in names[fact["kind"]]))
-
-
-def by_cart(facts: list[tuple[Any, ...]]) -> dict[str, list[tuple[Any, ...]]]:
-    carts: dict[str, list[tuple[Any, ...]]] = {}
-    for fact in facts:
-        carts.setdefault(fact[1], []).append(fact)
-    return carts
+def reference(log: Log, until: int = END) -> Told:
+    return told_by_the_reference(log, CONFIGS, until)
 
 
 @given(logs())
@@ -201,14 +144,14 @@ def test_P2_the_engine_tells_what_the_reference_tells_cart_by_cart_and_in_order(
     made = play(log)
     for effect in made:
         event(type(effect).__name__)
-    assert by_cart([essence(effect) for effect in made]) == by_cart([essence_of(fact) for fact in reference(log)])
+    assert told_by_the_engine(made) == reference(log)
 
 
 @given(logs(imports=True))
 @settings(max_examples=100, deadline=None)
 def test_imported_and_live_records_of_one_cart_give_what_the_reference_gives(log: Log) -> None:
     made = play(log)
-    assert by_cart([essence(effect) for effect in made]) == by_cart([essence_of(fact) for fact in reference(log)])
+    assert told_by_the_engine(made) == reference(log)
 
 
 @given(logs(imports=True), st.lists(st.integers(0, 500), max_size=30))
