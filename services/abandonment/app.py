@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from services.abandonment.activities import activities
+from services.abandonment.api import CartView, Elsewhere, Restoring, carts_router
 from services.abandonment.changelog import cluster_of, ensure_changelog
 from services.abandonment.feed import Feed
 from services.abandonment.frame import Frame, changelog_name, quieten
@@ -62,6 +63,9 @@ def build(settings: AbandonmentSettings) -> FastAPI:
     readiness.add("stores", directory.status)
     readiness.add("detector", lambda: worker.status() if worker else PartStatus(ok=False, detail="starting"))
 
+    def lookup(store_id: str, cart_id: str) -> CartView | Elsewhere | Restoring | None:
+        return worker.lookup(store_id, cart_id) if worker else Restoring("starting")
+
     async def detect(partitions: int, disk: Disk) -> None:
         nonlocal worker
         worker = Worker(
@@ -83,6 +87,7 @@ def build(settings: AbandonmentSettings) -> FastAPI:
             codec=codec,
             settings=store_settings,
             metrics=metrics,
+            partitions=partitions,
             tick_seconds=settings.tick_seconds,
         )
         frame = Frame(
@@ -117,6 +122,7 @@ def build(settings: AbandonmentSettings) -> FastAPI:
         description="Notices, in event time, the carts that were left.",
         settings=settings,
         readiness=readiness,
+        routers=[carts_router(settings, lookup)],
         registry=prometheus,
         lifespan=lifespan,
     )

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
+from services.abandonment.api import CartView, Elsewhere, Restoring
 from services.abandonment.feed import Feed, monotonic_ms
 from services.abandonment.frame import Share
 from services.abandonment.journal import Fenced, Journal
@@ -22,6 +23,7 @@ from services.abandonment.store import CartStore, Disk
 from services.abandonment.store_settings import StoreSettings, UnknownStore
 from services.abandonment.watch import Movement
 from trolleybus.codec import Codec, UnknownSchema, UnreadableRecord
+from trolleybus.contracts.partition import partition_of
 from trolleybus.producer import KafkaUnavailable
 from trolleybus.readiness import PartStatus
 from trolleybus.registry import RegistryError
@@ -46,6 +48,7 @@ class Group(Protocol):
     """The membership."""
 
     async def commit(self, offsets: Mapping[int, int]) -> bool: ...
+    def owner_of(self, partition: int) -> str: ...
 
 
 class Worker:
@@ -63,6 +66,7 @@ class Worker:
         codec: Codec,
         settings: StoreSettings,
         metrics: AbandonmentMetrics,
+        partitions: int,
         tick_seconds: float,
     ) -> None:
         self._disk = disk
@@ -74,6 +78,7 @@ class Worker:
         self._codec = codec
         self._settings = settings
         self._metrics = metrics
+        self._count = partitions
         self._tick_seconds = tick_seconds
         self._group: Group | None = None
         self._share: Share | None = None
@@ -115,6 +120,19 @@ class Worker:
         if self._share.standby:
             detail += f", stands by for {len(self._share.standby)}"
         return PartStatus(ok=True, detail=detail)
+
+    def lookup(self, store_id: str, cart_id: str) -> CartView | Elsewhere | Restoring | None:
+        """A cart as it is now, if its partition is worked on here."""
+        key = f"{store_id}:{cart_id}".encode()
+        number = partition_of(key, self._count)
+        partition = self.partitions.get(number)
+        if partition is not None:
+            state = partition.shard.lookup(key)
+            setting = self._settings.known(store_id, state.config_version) if state else None
+            return CartView(state, setting, partition.shard.clock.now) if state and setting else None
+        if self._share is not None and number in self._share.active:
+            return Restoring(self.status().detail)
+        return Elsewhere(self._group.owner_of(number) if self._group is not None else "")
 
     def take(self, share: Share) -> None:
         """The group has shared out the partitions."""

@@ -1,81 +1,124 @@
-"""One partition's carts: what is kept, what is restored, what the clock publishes."""
+"""One partition's carts: what is kept, what is restored, what the clock publishes. Rows are on a real disk."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import msgspec
+import pytest
+from aiokafka import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.abandonment.domain.activity import Activity, activity_of
+from services.abandonment.domain.effects import Effect
+from services.abandonment.domain.setting import Setting
 from services.abandonment.domain.timers import Timers
-from services.abandonment.shard import RETRY_MS, Shard, clock_key, read_row
+from services.abandonment.shard import RETRY_MS, Changes, MissingSetting, Shard
+from services.abandonment.store import CartStore, Disk
 from tests.unit.abandonment.records import DAY, HOUR, MINUTE, START, STORE, activity, line, setting
+from trolleybus.codec import UnreadableRecord
 from trolleybus.contracts.recovery import CartAbandoned
-from trolleybus.contracts.stores import StoreConfig
 
 KEY = b"store-1:cart-1"
+NUMBER = 3
+
+
+class Reader:
+    """Reads what `record` wrote."""
+
+    def read(self, data: bytes | None) -> Activity:
+        if data is None:
+            raise UnreadableRecord("a tombstone")
+        return msgspec.msgpack.decode(data, type=Activity)
+
+
+class Known:
+    def __init__(self) -> None:
+        self.settings: dict[str, Setting] = {STORE: setting()}
+
+    def of_record(self, store_id: str, version: int) -> Setting | None:
+        return self.known(store_id, version)
+
+    def known(self, store_id: str, version: int) -> Setting | None:
+        return self.settings.get(store_id)
 
 
 class Table:
     """The rows as the changelog has them, and the shards that live on them."""
 
-    def __init__(self) -> None:
-        self.rows: dict[bytes, bytes] = {}
-        self.configs: dict[str, StoreConfig] = {STORE: setting()}
+    def __init__(self, store: CartStore) -> None:
+        self.store = store
+        self.known = Known()
+        self.offset = 0
 
     def shard(self) -> Shard:
         """Restored as after an assignment."""
-        shard = Shard(3, self.rows, lambda store, _: self.configs.get(store))
-        shard.restore_clock(self.rows.get(clock_key(3)), first_offset=0)
-        for key, row in self.rows.items():
-            if key != clock_key(3):
-                shard.restore_timer(key, read_row(row))
+        shard = Shard(NUMBER, self.store, self.known, Reader())
+        shard.restore(first_offset=0)
         return shard
 
-    def keep(self, shard: Shard) -> None:
-        for key, row in shard.changes():
-            if row is None:
-                del self.rows[key]
-            else:
-                self.rows[key] = row
+    def keep(self, shard: Shard) -> Changes:
+        changes = shard.take()
+        self.store.apply(changes.rows, 0, START)
         shard.kept()
+        return changes
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Iterator[Table]:
+    disk = Disk(tmp_path)
+    store = disk.open(NUMBER)
+    yield Table(store)
+    store.close()
+    disk.close()
+
+
+def record(offset: int, at: int, kind: str = "lines_added", **more: Any) -> ConsumerRecord:
+    told = activity(kind, at, line("a"), **more)
+    key = f"{told.store_id}:{told.cart_id}".encode()
+    value = msgspec.msgpack.encode(activity_of(told))
+    return ConsumerRecord("cart.activity.v1", NUMBER, offset, START + at, 1, key, value, None, 0, 0, ())
 
 
 def heard(shard: Shard, at: int, kind: str = "lines_added", **more: Any) -> None:
-    record = activity(kind, at, line("a"), **more)
-    offset = shard.clock.next_offset
-    shard.hear(b"store-1:" + record.cart_id.encode(), record, START + at, offset, setting())
-    shard.passed(offset, 0 if record.imported else START + at)
+    assert shard.hear([record(shard.clock.next_offset, at, kind, **more)]) is None
 
 
-def test_the_clock_publishes_what_silence_made_due() -> None:
-    shard = Table().shard()
+def told_by(shard: Shard, limit: int = 10) -> list[Effect]:
+    shard.effects.clear()
+    shard.silence(limit)
+    return list(shard.effects)
+
+
+def test_the_clock_publishes_what_silence_made_due(table: Table) -> None:
+    shard = table.shard()
     heard(shard, 0)
-    assert shard.silence(10) == []
+    assert told_by(shard) == []
     shard.clock.end_seen(1, START + 15 * MINUTE)
-    (told,) = shard.silence(10)
+    (told,) = told_by(shard)
     assert isinstance(told, CartAbandoned)
-    assert shard.silence(10) == []
+    assert told_by(shard) == []
 
 
-def test_P2_a_shard_restored_from_its_rows_goes_on_where_it_stood() -> None:
-    table = Table()
+def test_P2_a_shard_restored_from_its_rows_goes_on_where_it_stood(table: Table) -> None:
     shard = table.shard()
     heard(shard, 0)
     table.keep(shard)
     restored = table.shard()
     assert (restored.clock.now, restored.clock.next_offset) == (START, 1)
     restored.clock.end_seen(1, START + 2 * HOUR)
-    first = restored.silence(10)
+    first = told_by(restored)
     assert [effect.cause.ordinal for effect in first] == [0, 1]
     table.keep(restored)
     again = table.shard()
     again.clock.end_seen(1, START + 2 * HOUR)
-    assert again.silence(10) == []
+    assert told_by(again) == []
 
 
-def test_P2_what_was_told_but_not_kept_is_told_again_as_the_same_fact() -> None:
-    table = Table()
+def test_P2_what_was_told_but_not_kept_is_told_again_as_the_same_fact(table: Table) -> None:
     shard = table.shard()
     heard(shard, 0)
     table.keep(shard)
@@ -83,87 +126,146 @@ def test_P2_what_was_told_but_not_kept_is_told_again_as_the_same_fact() -> None:
     for _ in range(2):
         restored = table.shard()
         restored.clock.end_seen(1, START + HOUR)
-        told.append([(effect.id, effect.cause) for effect in restored.silence(10)])
+        told.append([(effect.id, effect.cause) for effect in told_by(restored)])
     assert told[0] == told[1] != []
 
 
-def test_a_later_activity_postpones_the_timer_without_a_new_entry() -> None:
-    shard = Table().shard()
+def test_P2_a_cart_that_changes_while_its_row_is_written_is_not_lost(table: Table) -> None:
+    shard = table.shard()
+    heard(shard, 0)
+    taken = shard.take()
+    heard(shard, MINUTE)
+    table.store.apply(taken.rows, 0, START)
+    shard.kept()
+    assert taken.next_offset == 1
+    table.keep(shard)
+    state = table.shard().lookup(KEY)
+    assert state is not None
+    assert state.last_activity_at == START + MINUTE
+
+
+def test_changes_are_not_taken_twice_before_they_are_kept(table: Table) -> None:
+    shard = table.shard()
+    heard(shard, 0)
+    shard.take()
+    with pytest.raises(RuntimeError):
+        shard.take()
+
+
+def test_P2_records_that_were_heard_before_are_passed_over_and_missing_ones_stop_the_flow(table: Table) -> None:
+    shard = table.shard()
+    records = [record(offset, offset * MINUTE) for offset in range(6)]
+    assert shard.hear(records[:3]) is None
+    assert shard.hear(records[1:4]) is None
+    assert (shard.notes["applied"], shard.notes["replayed"]) == (4, 2)
+    stop = shard.hear(records[5:])
+    assert stop is not None
+    assert (stop.at, stop.waits_for, shard.clock.next_offset) == (0, None, 4)
+    shard.pass_over(5)
+    assert shard.hear(records[5:]) is None
+
+
+def test_P8_a_record_that_cannot_be_used_is_parked_and_the_flow_goes_on(table: Table) -> None:
+    shard = table.shard()
+    foreign = record(1, 0)
+    foreign.key = b"store-1:another"
+    assert shard.hear([tombstone(0), foreign, record(2, 0)]) is None
+    assert [type(parked.error).__name__ for parked in shard.parked] == ["UnreadableRecord", "Rejected"]
+    assert shard.lookup(KEY) is not None
+    assert len(table.keep(shard).parked) == 2
+
+
+def tombstone(offset: int) -> ConsumerRecord:
+    return ConsumerRecord("cart.activity.v1", NUMBER, offset, START, 1, KEY, None, None, 0, 0, ())
+
+
+def test_P8_a_record_of_an_unknown_version_stops_the_partition_where_it_stands(table: Table) -> None:
+    shard = table.shard()
+    heard(shard, 0)
+    table.known.settings = {}
+    stop = shard.hear([record(1, MINUTE), record(2, MINUTE)])
+    assert stop is not None
+    assert isinstance(stop.waits_for, MissingSetting)
+    assert (stop.at, shard.clock.next_offset) == (0, 1)
+    table.known.settings = {STORE: setting()}
+    assert shard.hear([record(1, MINUTE), record(2, MINUTE)]) is None
+
+
+def test_a_later_activity_postpones_the_timer(table: Table) -> None:
+    shard = table.shard()
     heard(shard, 0)
     heard(shard, 10 * MINUTE)
     assert len(shard.timers) == 1
     shard.clock.end_seen(2, START + 20 * MINUTE)
-    assert shard.silence(10) == []
+    assert told_by(shard) == []
     shard.clock.end_seen(2, START + 25 * MINUTE)
-    assert len(shard.silence(10)) == 1
+    assert len(told_by(shard)) == 1
 
 
-def test_a_forgotten_cart_leaves_a_tombstone_and_no_timer() -> None:
-    table = Table()
+def test_a_forgotten_cart_leaves_a_tombstone_and_no_timer(table: Table) -> None:
     shard = table.shard()
     heard(shard, 0)
     heard(shard, MINUTE, "order_placed", order_id="o-1")
     table.keep(shard)
-    assert KEY in table.rows
+    assert table.store.get(KEY) is not None
     shard.clock.end_seen(2, START + 3 * DAY)
-    assert shard.silence(10) == []
-    table.keep(shard)
-    assert KEY not in table.rows
+    assert told_by(shard) == []
+    assert (KEY, None) in table.keep(shard).rows
+    assert table.store.get(KEY) is None
     assert len(shard.timers) == 0
 
 
-def test_an_end_of_import_without_a_cart_releases_every_held_cart_of_its_store() -> None:
-    shard = Table().shard()
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_an_end_of_import_without_a_cart_releases_every_held_cart_of_its_store(table: Table, is_kept: bool) -> None:
+    shard = table.shard()
     for number in range(3):
         heard(shard, 0, cart_id=f"old-{number}", imported=True, received_at=START)
     heard(shard, 0, cart_id="live")
+    if is_kept:
+        table.keep(shard)
+        shard = table.shard()
     assert shard.clock.now == START
     shard.clock.end_seen(4, START + MINUTE)
-    ended = activity("import_ended", 20 * MINUTE, cart_id="", imported=True, received_at=START + 20 * MINUTE)
-    made = shard.end_import(ended, START + 20 * MINUTE, 4, setting())
-    assert {effect.cart_id for effect in made} == {"old-0", "old-1", "old-2"}
-    assert all(effect.imported for effect in made)
-    shard.clock.applied(4, 0)
+    heard(shard, 20 * MINUTE, "import_ended", cart_id="", imported=True, received_at=START + 20 * MINUTE)
+    assert {effect.cart_id for effect in shard.effects} == {"old-0", "old-1", "old-2"}
+    assert all(effect.imported for effect in shard.effects)
     shard.clock.end_seen(5, START + HOUR)
-    assert [effect.cart_id for effect in shard.silence(10)].count("old-1") == 1
+    assert [effect.cart_id for effect in told_by(shard)].count("old-1") == 1
 
 
-def test_a_cart_of_a_store_that_is_not_known_waits_and_is_looked_at_again() -> None:
-    table = Table()
+def test_a_cart_of_a_store_that_is_not_known_waits_and_is_looked_at_again(table: Table) -> None:
     shard = table.shard()
     heard(shard, 0)
     table.keep(shard)
-    table.configs = {}
+    table.known.settings = {}
     restored = table.shard()
     restored.clock.end_seen(1, START + HOUR)
-    assert restored.silence(10) == []
-    table.configs = {STORE: setting()}
+    assert told_by(restored) == []
+    table.known.settings = {STORE: setting()}
     restored.clock.end_seen(1, START + HOUR + RETRY_MS)
-    assert len(restored.silence(10)) == 2
+    assert len(told_by(restored)) == 2
 
 
-def test_nothing_changed_is_nothing_to_keep() -> None:
-    table = Table()
-    shard = table.shard()
-    heard(shard, 0)
-    table.keep(shard)
-    shard.clock.end_seen(1, START + MINUTE)
-    assert shard.changes() == []
-
-
-@given(st.lists(st.tuples(st.integers(0, 4), st.one_of(st.none(), st.integers(0, 50))), max_size=40))
-def test_timers_give_each_cart_at_its_earliest_time_or_before_a_later_one(steps: list[tuple[int, int | None]]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 4), st.one_of(st.none(), st.integers(0, 50))), max_size=60))
+def test_timers_give_each_cart_once_at_its_last_time(steps: list[tuple[int, int | None]]) -> None:
     timers = Timers()
-    earliest: dict[bytes, int] = {}
+    dues: dict[bytes, int] = {}
     for cart, due in steps:
         key = bytes([cart])
         timers.set(key, due)
         if due is None:
-            earliest.pop(key, None)
+            dues.pop(key, None)
         else:
-            earliest[key] = min(due, earliest.get(key, due))
-    assert len(timers) == len(earliest)
+            dues[key] = due
+    assert len(timers) == len(dues)
     for now in range(51):
-        while (given_out := timers.pop(now)) is not None:
-            assert earliest.pop(given_out) == now
-    assert earliest == {}
+        while given_out := timers.pop(now, 1):
+            assert dues.pop(given_out[0]) == now
+    assert dues == {}
+
+
+def test_timers_that_move_to_earlier_times_again_and_again_take_no_more_room() -> None:
+    timers = Timers.of((bytes([cart]), 10_000) for cart in range(10))
+    for due in range(10_000, 1_000, -1):
+        timers.set(bytes([due % 10]), due)
+    assert len(timers._heap) <= 2 * len(timers) + 1_001
