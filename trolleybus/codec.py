@@ -91,7 +91,11 @@ class Codec:
         return self._records.read(data)
 
     def project(self, kind: type[Record], shape: Shape[T]) -> Projection[T]:
-        """A reader of one kind of record straight into a shape; it knows what the codec knows and learns."""
+        """A reader of one kind of record straight into a shape; it knows what the codec knows and learns.
+
+        Raises LookupError for a shape that the record has no fields for.
+        """
+        _compiled(kind.__name__, schemas.source(kind.__name__), shape)
 
         def shape_for(record: type[Record]) -> Shape[T]:
             if record is not kind:

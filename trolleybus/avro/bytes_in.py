@@ -23,21 +23,28 @@ SIGNED: Final = tuple(n >> 1 if not n & 1 else -(n + 1 >> 1) for n in range(128)
 
 TRUTH: Final = (False, True)
 
+MOMENT_BITS: Final = sum(1 << 7 * n + 7 for n in range(5))
+"""What five bytes add to a varint of six by saying that more follow."""
+
+six_bytes: Final = struct.Struct("6B").unpack_from
 double: Final = struct.Struct("<d").unpack_from
 single: Final = struct.Struct("<f").unpack_from
 
 
 def integer(data: bytes, at: int) -> tuple[int, int]:
     """An integer of any length, and where it ends."""
-    value = data[at] & 127
+    value = part = data[at]
     shift = 0
-    while data[at] > 127:
+    while part > 127:
         at += 1
         shift += 7
-        value |= (data[at] & 127) << shift
-    if value >> 64 or shift > 63:
+        part = data[at]
+        value += part - 1 << shift  # One less: so the bit is taken back that said that this byte follows.
+        if shift > 63:
+            raise ValueError("an integer has more than ten bytes")
+    if value >> 64:
         raise ValueError("an integer has more than 64 bits")
-    return (value >> 1) ^ -(value & 1), at + 1
+    return value >> 1 ^ -(value & 1), at + 1
 
 
 def skip_integer(data: bytes, at: int) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from trolleybus.avro import bytes_in
 from trolleybus.avro.schema import Array, Field, Map, Plain, RecordType, Type, Unsupported, check_resolution, understand
@@ -15,6 +15,16 @@ from trolleybus.avro.source import Source
 T = TypeVar("T")
 
 WIDTH: Final = {"boolean": 1, "float": 4, "double": 8}
+_EMPTY: Final = {
+    "string": '""',
+    "bytes": 'b""',
+    "int": "0",
+    "long": "0",
+    "boolean": "False",
+    "array": "()",
+    "map": "{}",
+}
+"""What a zero byte is, of a type for which it is something whole."""
 _UNCHANGING: Final = (str, int, float, bytes)
 _RUNTIME = {
     "LENGTH": bytes_in.LENGTH,
@@ -24,6 +34,9 @@ _RUNTIME = {
     "single": bytes_in.single,
     "integer": bytes_in.integer,
     "skip_integer": bytes_in.skip_integer,
+    "six_bytes": bytes_in.six_bytes,
+    "MOMENT_BITS": bytes_in.MOMENT_BITS,
+    "NOT_SIX": (0,) * 6,
     "span": bytes_in.span,
     "block": bytes_in.block,
 }
@@ -49,9 +62,35 @@ def _generate(schema: Any, shape: Shape[Any], local: Any) -> Source:
     ours = writer if local is None else understand(local)
     check_resolution(writer, ours)
     source = Source("def read(b, i)", **_RUNTIME)
+    source.line("last_six = len(b) - 6")
     result = _Generator(source).shaped(writer, ours, shape)
     source.line(f"return {result}, i")
     return source
+
+
+class _Step(NamedTuple):
+    """A field of a record, or of one nested in it whose leaves are wanted or skipped by themselves."""
+
+    path: str | None  # None: not wanted.
+    written: Type
+    ours: Type
+    shape: Shape[Any] | None
+    opens: int = 0  # Of how many fields it is the first, if it opens a nested record.
+
+
+def _steps(
+    writer: RecordType, ours: RecordType | None, wanted: Mapping[str, Shape[Any] | None], prefix: str = ""
+) -> Iterator[_Step]:
+    for field in writer.fields:
+        path, known = prefix + field.name, ours.field(field.name) if ours else None
+        if known is not None and path in wanted:
+            yield _Step(path, field.type, known.type, wanted[path])
+        elif isinstance(field.type, RecordType):
+            theirs = known.type if known and isinstance(known.type, RecordType) else None
+            steps = list(_steps(field.type, theirs, wanted, f"{path}."))
+            yield from (step._replace(opens=0 if number else len(steps)) for number, step in enumerate(steps))
+        else:
+            yield _Step(None, field.type, field.type, None)
 
 
 class _Generator:
@@ -63,25 +102,39 @@ class _Generator:
     def shaped(self, writer: RecordType, ours: RecordType, shape: Shape[Any]) -> str:
         """Read a record; the expression of the object made of it."""
         wanted = dict(_path_and_shape(field) for field in shape.fields)
-        found = self._record(writer, ours, wanted, "")
+        found = self._record(list(_steps(writer, ours, wanted)))
         missing = [path for path in wanted if path not in found]
         found |= {path: self._default(writer, ours, path, wanted[path]) for path in missing}
         arguments = ", ".join(found[_path_and_shape(field)[0]] for field in shape.fields)
         return f"{self._source.constant(shape.make)}({arguments})"
 
-    def _record(
-        self, writer: RecordType, ours: RecordType, wanted: dict[str, Shape[Any] | None], prefix: str
-    ) -> dict[str, str]:
-        """Read a record; the expressions of what is wanted of it, by path."""
+    def _record(self, steps: list[_Step]) -> dict[str, str]:
+        """Read fields; the locals of what is wanted of them, by path."""
         found: dict[str, str] = {}
-        for field in writer.fields:
-            path, known = prefix + field.name, ours.field(field.name)
-            if known is not None and path in wanted:
-                found[path] = self._value(field.type, known.type, wanted[path])
-            elif known is not None and isinstance(field.type, RecordType) and isinstance(known.type, RecordType):
-                found |= self._record(field.type, known.type, wanted, f"{path}.")
-            else:
-                self._skip(field.type)
+        for number, step in enumerate(steps):
+            rest = steps[number + 1 :]
+            if 0 < step.opens < len(rest) and all(map(_may_be_zero, [step, *rest])):
+                return found | self._tail(step, rest)
+            found |= self._field(step)
+        return found
+
+    def _field(self, step: _Step) -> dict[str, str]:
+        if step.path is None:
+            self._skip(step.written)
+            return {}
+        return {step.path: self._value(step.written, step.ours, step.shape)}
+
+    def _tail(self, first: _Step, rest: list[_Step]) -> dict[str, str]:
+        """Read the last fields of a record at one look where all are empty, as they often are from an amount on."""
+        line, block, width = self._source.line, self._source.block, 1 + len(rest)
+        zeros = self._source.constant(bytes(width))
+        with block(f"if b[i] or b[i + {first.opens}] or b[i : i + {width}] != {zeros}"):
+            found = self._field(first) | self._record(rest)
+        with block("else"):
+            for step in [first, *rest]:
+                if step.path is not None:
+                    line(f"{found[step.path]} = {_EMPTY[_kind(step.written)]}")
+            line(f"i += {width}")
         return found
 
     def _value(self, writer: Type, ours: Type, shape: Shape[Any] | None) -> str:
@@ -96,11 +149,11 @@ class _Generator:
         elif isinstance(writer, Map):
             self._map(result, writer)
         elif isinstance(writer, Plain):
-            self._plain(result, writer.kind)
+            self._plain(result, writer)
         return result
 
-    def _plain(self, result: str, kind: str) -> None:
-        line, block = self._source.line, self._source.block
+    def _plain(self, result: str, written: Plain) -> None:
+        line, block, kind = self._source.line, self._source.block, written.kind
         match kind:
             case "string" | "bytes":
                 line("n = b[i]")
@@ -108,7 +161,12 @@ class _Generator:
                 with block("if n"):
                     line("j = i + LENGTH[n]")
                     with block("if n > 127"):
-                        line("i, j = span(b, i - 1)")
+                        line("n = b[i]")
+                        with block("if n < 128"):
+                            line("i += 1")
+                            line("j += 1 + (n << 6)")
+                        with block("else"):
+                            line("i, j = span(b, i - 1)")
                     line(f"{result} = b[i:j]" + (".decode()" if kind == "string" else ""))
                     line("i = j")
                 with block("else"):
@@ -119,13 +177,36 @@ class _Generator:
                     line(f"{result} = SIGNED[n]")
                     line("i += 1")
                 with block("else"):
-                    line(f"{result}, i = integer(b, i)")
+                    if written.moment:
+                        self._six_bytes(result)
+                    else:
+                        self._two_bytes(result)
             case "boolean":
                 line(f"{result} = TRUTH[b[i]]")
                 line("i += 1")
             case _:
                 line(f"{result} = {'double' if kind == 'double' else 'single'}(b, i)[0]")
                 line(f"i += {WIDTH[kind]}")
+
+    def _two_bytes(self, result: str) -> None:
+        line, block = self._source.line, self._source.block
+        line("m = b[i + 1]")
+        with block("if m < 128"):
+            line("n += (m << 7) - 128")
+            line(f"{result} = n >> 1 ^ -(n & 1)")
+            line("i += 2")
+        with block("else"):
+            line(f"{result}, i = integer(b, i)")
+
+    def _six_bytes(self, result: str) -> None:
+        line, block = self._source.line, self._source.block
+        line("n, c, d, e, f, g = six_bytes(b, i) if i <= last_six else NOT_SIX")
+        with block("if g < 128 and f > 127 and e > 127 and d > 127 and c > 127"):
+            line("n += (c << 7) + (d << 14) + (e + (f << 7) + (g << 14) << 21) - MOMENT_BITS")
+            line(f"{result} = n >> 1 ^ -(n & 1)")
+            line("i += 6")
+        with block("else"):
+            line(f"{result}, i = integer(b, i)")
 
     def _array(self, result: str, writer: Array, ours: Array, shape: Shape[Any] | None) -> None:
         line, block = self._source.line, self._source.block
@@ -150,7 +231,7 @@ class _Generator:
         line("n = b[i]")
         line("i += 1")
         with self._blocks():
-            self._plain(key, "string")
+            self._plain(key, Plain("string"))
             line(f"{result}[{key}] = {self._value(writer.values, writer.values, None)}")
 
     @contextmanager
@@ -210,6 +291,19 @@ class _Generator:
         if isinstance(written.type, RecordType) and isinstance(field.type, RecordType):
             return self._default(written.type, field.type, rest, shape)
         raise LookupError(f"{name!r} of {ours.name} is no record with a field {rest!r}")
+
+
+def _kind(written: Type) -> str:
+    match written:
+        case Plain():
+            return written.kind
+        case RecordType():
+            return "record"
+    return "array" if isinstance(written, Array) else "map"
+
+
+def _may_be_zero(step: _Step) -> bool:
+    return _kind(step.written) in _EMPTY
 
 
 def _whole_default(field: Field) -> Any:

@@ -17,9 +17,10 @@ class Unsupported(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """A single value; a logical type is what it is stored as."""
+    """A single value; a logical type is read and written as what it is stored as."""
 
     kind: str
+    moment: bool = False  # Milliseconds since the epoch: nearly always six bytes.
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class _Understanding:
                     raise Unsupported("only maps of plain values are specialised for")
                 return Map(values)
             case str() if kind in PLAIN:
-                return Plain(kind)
+                return Plain(kind, moment=document.get("logicalType") == "timestamp-millis")
             case str():
                 raise Unsupported(f"the type {kind!r} is not specialised for")
         return self.type(kind, namespace)

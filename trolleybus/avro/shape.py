@@ -41,7 +41,8 @@ def argument(field: str | tuple[str, Shape[Any]], values: Any) -> Any:
 
 def shape_of(kind: type[T]) -> Shape[T]:
     """The whole of a record's dataclass, nested records as theirs."""
-    return _shape_of(kind)
+    hashable: Any = kind
+    return _shape_of(hashable)
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import attrgetter
 from typing import Any
 
 from trolleybus.avro import bytes_out
@@ -35,7 +34,9 @@ def writer_source(schema: Any) -> str:
 def _generate(schema: Any, prefix: bytes) -> Source:
     source = Source("def write(r)", **_RUNTIME)
     pieces = _Generator(source).record("r", understand(schema))
-    source.line(f"return join(({', '.join([source.constant(prefix), *pieces])}))")
+    source.line("return join((")
+    source.lines([source.constant(prefix), *pieces])
+    source.line("))")
     return source
 
 
@@ -47,11 +48,9 @@ class _Generator:
 
     def record(self, holder: str, record: RecordType) -> list[str]:
         """The pieces of a record whose object a local holds."""
-        if not record.fields:
-            return []
         values = [self._source.local() for _ in record.fields]
-        attributes = self._source.constant(attrgetter(*(field.name for field in record.fields)))
-        self._source.line(f"{', '.join(values)} = {attributes}({holder})")
+        for value, field in zip(values, record.fields, strict=True):
+            self._source.line(f"{value} = {holder}.{self._source.attribute(field.name)}")
         return [
             piece
             for value, field in zip(values, record.fields, strict=True)
@@ -93,7 +92,10 @@ class _Generator:
         with block(f"if {value}"):
             line(f"{parts} = [{_integer(f'len({value})')}]")
             with block(each):
-                line(f"{parts} += {', '.join(pieces())}, ")
+                each_piece = pieces()
+                line(f"{parts} += (")
+                self._source.lines(each_piece)
+                line(")")
             line(f'{parts}.append(b"\\0")')
             line(f"{value} = join({parts})")
         with block("else"):
