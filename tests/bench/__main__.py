@@ -1,4 +1,4 @@
-"""`python -m tests.bench [NAME]`: gateway, detector, line, or the beginning of a figure's name (detector.takeover); all without one."""
+"""`python -m tests.bench [NAME]`: gateway, detector, replay, line, or the beginning of a figure's name (detector.takeover); all without one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from tests.bench import bench_detector, bench_gateway, bench_line
+from tests.bench import bench_detector, bench_gateway, bench_line, bench_replay
 from tests.bench.detector.sizes import IS_TRIAL
 from tests.bench.figures import BENCH_JSON, TRIAL_JSON, Figure, keep
 from tests.bench.ground import Ground, ground
@@ -33,6 +33,7 @@ def _at_once(measure: Callable[[Ground], Awaitable[list[Figure]]]) -> Callable[[
 BENCHES = (
     Bench(("gateway.",), _at_once(bench_gateway.measure)),
     *(Bench(names, measure) for measure, names in bench_detector.PARTS.items()),
+    Bench(("replay.",), bench_replay.measure),
     Bench(("line.", "memory."), _at_once(bench_line.measure)),
 )
 
