@@ -18,7 +18,10 @@ from tests.stack_fixtures import own_stack as stack  # noqa: F401
 from tools.stack.stack import Stack
 from trolleybus.codec import Codec
 from trolleybus.consumer import Consumer, ConsumerMetrics, positions, traced
+from trolleybus.contracts.customers import CustomerUpdated
+from trolleybus.contracts.journeys import JourneyEntered
 from trolleybus.contracts.orders import OrderPlaced
+from trolleybus.contracts.partition import partition_of
 from trolleybus.contracts.products import Product
 from trolleybus.contracts.records import Record
 from trolleybus.contracts.recovery import CartAbandoned
@@ -570,3 +573,111 @@ async def sent(producer: RecordProducer, records: Sequence[Record]) -> bool:
     except KafkaUnavailable:
         return False
     return True
+
+
+class Transactions:
+    """Writes records of one key in transactions."""
+
+    def __init__(self, kafka: AIOKafkaProducer, envelopes: Envelopes, partitions: int) -> None:
+        self._kafka = kafka
+        self._envelopes = envelopes
+        self._partitions = partitions
+
+    async def begin(self, *records: Record) -> None:
+        await self._kafka.begin_transaction()
+        for outgoing in map(self._envelopes.wrap, records):
+            await self._kafka.send_and_wait(
+                outgoing.topic,
+                key=outgoing.key,
+                value=outgoing.value,
+                headers=list(outgoing.headers),
+                partition=partition_of(outgoing.key, self._partitions),
+            )
+
+    async def abort(self, *records: Record) -> None:
+        await self.begin(*records)
+        await self._kafka.abort_transaction()
+
+    async def commit(self, *records: Record) -> None:
+        await self.begin(*records)
+        await self._kafka.commit_transaction()
+
+    async def finish(self) -> None:
+        await self._kafka.commit_transaction()
+
+
+@pytest.fixture
+async def transactions(env: dict[str, str], envelopes: Envelopes, topics: Topics) -> AsyncIterator[Transactions]:
+    kafka = AIOKafkaProducer(
+        bootstrap_servers=env["KAFKA_BOOTSTRAP_SERVERS"], transactional_id=f"test-{uuid.uuid4().hex[:8]}"
+    )
+    await kafka.start()
+    try:
+        yield Transactions(kafka, envelopes, topics["recovery.journeys"].partitions)
+    finally:
+        await kafka.stop()
+
+
+def journeys(number: int, store: str) -> list[JourneyEntered]:
+    return [
+        JourneyEntered(id=uuid.uuid4().hex, store_id=store, customer_id="c", journey_id=str(n)) for n in range(number)
+    ]
+
+
+async def lags(house: House, topic: str) -> list[float]:
+    return [
+        sample.value
+        for family in house.metrics.lag.collect()
+        for sample in family.samples
+        if sample.labels["topic"] == topic
+    ]
+
+
+async def test_the_marks_of_transactions_are_passed_and_what_they_told_is_handled_before_they_end(
+    house: House, transactions: Transactions
+) -> None:
+    store = uuid.uuid4().hex
+    told, later, open_still = journeys(3, store), journeys(2, store), journeys(1, store)
+    await transactions.abort(*told)
+    await transactions.commit(*told)
+    topic = house.topics["recovery.journeys"]
+    twice = [*ids(told), *ids(told)]  # What the broken transaction told, and its retelling.
+
+    async def no_lag() -> bool:
+        return consumer.status().detail.endswith("lag 0") and await lags(house, topic.name) == [0.0] * topic.partitions
+
+    consumer = house.consumer("recovery.journeys", service="analytics", max_batch=2)
+    async with running(consumer):
+        assert await consumer.caught_up()
+        assert await house.handled() == twice
+        await until(no_lag)
+        # The reader stands behind the log's last record: marks alone move it.
+        await transactions.abort(*told)
+        await transactions.commit(*later)
+        assert await consumer.caught_up()
+        await until(no_lag)
+    twice += [*ids(told), *ids(later)]
+    assert await house.handled() == twice
+    held = {partition: offset for (_, partition), offset in (await house.positions("recovery.journeys")).items()}
+    assert max(held.values()) == len(twice) + 4
+
+    await transactions.begin(*open_still)
+    consumer = house.consumer("recovery.journeys", service="analytics")
+    async with running(consumer):
+        assert await consumer.caught_up()
+        assert await house.handled() == [*twice, *ids(open_still)]
+        await transactions.finish()
+        assert await consumer.caught_up()
+    assert await house.handled() == [*twice, *ids(open_still)]
+
+
+async def test_P3_behind_the_barrier_only_handling_moves_a_position(house: House, transactions: Transactions) -> None:
+    """No transaction belongs there. Were there one, its mark would keep the barrier shut."""
+    record = CustomerUpdated(id=uuid.uuid4().hex, store_id="s", customer_id="c")
+    await transactions.commit(record)
+    consumer = house.consumer("customer.updates")
+    async with running(consumer):
+        await until(lambda: house.has([record.id]))
+        assert not await consumer.caught_up(5.0)
+    assert max((await house.positions("customer.updates")).values()) == 1
+    assert house.topics["customer.updates"].barrier

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from typer.testing import CliRunner
 
 from trolleybus.cli import CommandError
@@ -16,7 +16,7 @@ from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.products import Product
 from trolleybus.contracts.records import Record
 from trolleybus.deadletter import Parking, park
-from trolleybus.envelope import Envelopes
+from trolleybus.envelope import Envelopes, Outgoing
 from trolleybus.producer import RecordProducer
 from trolleybus.topics import Topic, Topics
 
@@ -63,6 +63,16 @@ class Shelf:
         letters = self.topics.dead_letter(service, topic.name).full_name
         await self.producer.send_outgoing([park(letters, outgoing.key, outgoing.value, outgoing.headers, parking)])
         return place
+
+    async def told(self, record: Record) -> Outgoing:
+        """A letter of a record that stands on its own topic, not parked yet."""
+        outgoing = self.envelopes.wrap(record)
+        await self.producer.send_outgoing([outgoing])
+        topic = self.topics.of(record)
+        ((partition, offset),) = await self.find(topic, record.id)
+        parking = Parking(reason="unreadable", topic=topic.full_name, partition=partition, offset=offset, parked_at=1)
+        letters = self.topics.dead_letter("abandonment", topic.name).full_name
+        return park(letters, outgoing.key, outgoing.value, outgoing.headers, parking)
 
     async def find(self, topic: Topic, id_: str) -> list[tuple[int, int]]:
         kafka = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, auto_offset_reset="earliest")
@@ -158,3 +168,37 @@ async def test_an_unknown_record_or_topic_is_refused_and_nothing_is_replayed(dlt
         await dlt("show", "nonsense.dlt")
     with pytest.raises(CommandError, match="Say what to replay"):
         await dlt("replay", "analytics.orders.dlt")
+
+
+async def test_what_a_broken_transaction_parked_counts_once_and_what_an_open_one_parks_not_yet(
+    dlt: Call, shelf: Shelf
+) -> None:
+    record, other = activity(), activity()
+    letter, unfinished = await shelf.told(record), await shelf.told(other)
+    name = "abandonment.cart.activity.dlt"
+    kafka = AIOKafkaProducer(bootstrap_servers=shelf.bootstrap, transactional_id=f"test-{uuid.uuid4().hex[:8]}")
+    await kafka.start()
+
+    async def write(one: Outgoing) -> None:
+        await kafka.begin_transaction()
+        await kafka.send_and_wait(one.topic, key=one.key, value=one.value, headers=list(one.headers), partition=0)
+
+    async def shown() -> list[str]:
+        ids = [one["id"] for one in json.loads(await dlt("show", name))]
+        return [id_ for id_ in ids if id_ in {record.id, other.id}]
+
+    try:
+        await write(letter)
+        await kafka.abort_transaction()
+        assert await shown() == []
+        await write(letter)
+        await kafka.commit_transaction()
+        assert await shown() == [record.id]
+        assert "Replayed 1." in await dlt("replay", name, "--id", record.id)
+        assert len(await shelf.find(shelf.topics.of(record), record.id)) == 2
+        await write(unfinished)
+        assert await shown() == [record.id]
+        await kafka.commit_transaction()
+        assert await shown() == [record.id, other.id]
+    finally:
+        await kafka.stop()

@@ -187,7 +187,7 @@ class Consumer:
         for place, end in (await kafka.end_offsets(list(self._partitions))).items():
             partition = self._partitions.get(place)
             if partition is not None:
-                partition.end = max(end, partition.position)
+                partition.measured(end, await kafka.position(place))
                 if partition.lag is not None:
                     name = self._topics[place.topic].name
                     self._work.metrics.lag.labels(self._group, name, place.partition).set(partition.lag)

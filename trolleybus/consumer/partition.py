@@ -23,12 +23,12 @@ class Partition:
 
     def __init__(self, place: TopicPartition, kafka: AIOKafkaConsumer, processor: Processor, max_batch: int) -> None:
         self.place = place
-        self.end: int | None = None
-        self.caught_up = False
+        self._end: int | None = None
         self._kafka = kafka
         self._processor = processor
         self._max_batch = max_batch
         self._queue: deque[ConsumerRecord] = deque()
+        self._read_to = 0  # All records below this were fed.
         self._fed = asyncio.Event()
         self._lost_position = False
         self._positioned = False
@@ -49,7 +49,11 @@ class Partition:
 
     @property
     def lag(self) -> int | None:
-        return None if self.end is None or not self._positioned else max(0, self.end - self.position)
+        """None before it is known. What transactions leave on the log besides records is lag only while records wait."""
+        if self._end is None or not self._positioned:
+            return None
+        reached = self.position if self._queue else max(self.position, self._read_to)
+        return max(0, self._end - reached)
 
     def feed(self, records: Sequence[ConsumerRecord]) -> None:
         if not self._positioned:
@@ -58,6 +62,17 @@ class Partition:
         if len(self._queue) > 2 * self._max_batch:
             self._kafka.pause(self.place)
         self._fed.set()
+
+    def measured(self, end: int, read_to: int) -> None:
+        """Where the log ends, and to where the group's reader has come, all of whose records were fed.
+
+        A transaction ends in a mark, which takes an offset and is no record: the position is moved past marks here, at the
+        pace of these calls. Topics with a barrier have no transactions; on them only handling moves a position.
+        """
+        self._end = end
+        if self._positioned and not self._processor.topic.barrier and read_to > max(self._read_to, self.position):
+            self._read_to = read_to
+            self._fed.set()
 
     def out_of_range(self) -> None:
         """Kafka does not have the offset that was asked for: find the position anew."""
@@ -98,6 +113,7 @@ class Partition:
                 raise Stopping
             batch = list(islice(self._queue, self._max_batch))
             if not batch:
+                await self._processor.pass_to(self._read_to)
                 continue
             await self._processor.handle(batch)
             for _ in batch:
@@ -125,6 +141,7 @@ class Partition:
         self._processor.position = position
         self._processor.problem = ""
         self._queue.clear()
+        self._read_to = 0
         self._lost_position = False
         self._positioned = True
         self._kafka.seek(self.place, position)
@@ -138,7 +155,7 @@ class Partition:
             position = await first_position(conn, work.consumer, topic, partition, start)
         # Read after the position, which another owner may still be moving.
         end = (await self._kafka.end_offsets([self.place]))[self.place]
-        self.end = end
+        self._end = end
         if position > end:
             problem = (
                 f"{topic}/{partition}: position {position} is above the log's end {end}: the topic was reset or restored."

@@ -81,6 +81,12 @@ class Processor:
         self.work.metrics.batch_seconds.labels(self.work.consumer, self.topic.name).observe(time.monotonic() - started)
         self.problem = ""
 
+    async def pass_to(self, offset: int) -> None:
+        """Move the position over what is no record, if `offset` is beyond it; raises Fenced or Stopping."""
+        if offset > self.position:
+            await self._until_up(lambda: self._move(offset))
+            self.problem = ""
+
     async def pause(self, seconds: float) -> None:
         """Sleep; raises Stopping as soon as the partition is given up."""
         try:
@@ -172,6 +178,15 @@ class Processor:
                 raise RuntimeError("the handler went on after a database error: its transaction cannot be committed")
         self.position = following
         self._count(items)
+        work.committed()
+
+    async def _move(self, following: int) -> None:
+        work = self.work
+        async with work.slots, work.pool.connection() as conn:
+            await advance(
+                conn, work.consumer, self.topic.full_name, self.partition, expected=self.position, following=following
+            )
+        self.position = following
         work.committed()
 
     async def _call(self, batch: Sequence[Received[Record]], conn: Connection) -> None:

@@ -106,8 +106,16 @@ def _is_compacted(topics: Topics, full_name: str) -> bool:
 
 
 async def _records(bootstrap: str, starts: Mapping[TopicPartition, int]) -> AsyncIterator[ConsumerRecord]:
-    """The partitions' records from these offsets to their present ends. Partitions that do not exist are left out."""
-    kafka = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
+    """The partitions' records from these offsets to their present ends. Partitions that do not exist are left out.
+
+    What a broken transaction parked is parked again by whoever went on: only the committed one is counted and replayed.
+    """
+    kafka = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",  # The ends are those of the last finished transactions, too.
+    )
     try:
         await kafka.start()
         existing = await kafka.topics()
