@@ -16,6 +16,7 @@ import pytest_asyncio
 import typer
 from typer.testing import CliRunner
 
+from services.abandonment.commands.carts import show
 from services.abandonment.commands.record import record
 from services.abandonment.commands.replay import replay
 from services.abandonment.recording import record_line, settings_line
@@ -113,6 +114,31 @@ async def test_P2_a_rehearsal_gives_the_ids_of_the_running_service_over_the_same
     assert {fact["id"]: fact["type"] for fact in again} == expected
     causes = {effect.id: (effect.cause.partition, effect.cause.offset, effect.cause.ordinal) for effect in told}
     assert {fact["id"]: tuple(fact["cause"].values())[1:] for fact in again} == causes
+
+
+async def test_a_cart_of_the_running_service_is_shown_with_what_is_due(detectors: Detectors) -> None:
+    await detectors.open_store(levels=(1, 3600))
+    detector = await detectors.start_ready()
+    added_at = now_ms()
+    await detectors.tell(activity("lines_added", "a/b c", added_at, ("lamp", 2), email="shopper@example.com"))
+    url = ("--url", f"http://127.0.0.1:{detector.port}")
+
+    async def shown() -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = json.loads(await run(detectors.env, show, "store", "a/b c", *url, "--json"))
+        except CommandError:
+            return None
+        return found if found["fired"] else None
+
+    found = await eventually(shown)
+    assert found is not None
+    assert (found["status"], found["value"]) == ("abandoned", {"minor": 2500, "currency": "EUR"})
+    assert [(level["level_seconds"], level["due_at"]) for level in found["fired"]] == [(1, added_at + 1000)]
+    assert found["timers"][0] == {"what": "level", "level_seconds": 3600, "at": added_at + 3_600_000}
+    assert found["timers"][1]["what"] == "expiry"
+    assert "level 1h" in await run(detectors.env, show, "store", "a/b c", *url)
+    with pytest.raises(CommandError, match="No such cart"):
+        await run(detectors.env, show, "store", "another", *url)
 
 
 async def test_a_recording_holds_what_arrived_in_a_span_for_one_store_and_is_not_overwritten(
