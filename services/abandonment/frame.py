@@ -116,6 +116,8 @@ class Frame:
 
         Observers of lag read these; the state's own row is what a successor goes by.
         """
+        if not offsets:
+            return True
         thread = self._app.consumer._thread
         places = {TopicPartition(self._source, number): offset for number, offset in offsets.items()}
 
