@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from random import Random
-from threading import Event as Stop
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer
 
 from tests.bench.detector.facts import header
 from tests.bench.detector.mix import BROWSING, Event, kinds
@@ -29,7 +28,7 @@ LEFT_PER_SECOND = 300
 BUSY_PARTITIONS = 8
 BUSY_CARTS, LEFT_CARTS = 20_000, 1_000_000
 """Busy carts are touched every two seconds. Left ones are numbered from the latter."""
-SETTLED_S = 5
+PATIENCE_S = 120
 
 
 async def measure(ground: Ground) -> AsyncIterator[Figure]:
@@ -42,22 +41,20 @@ async def measure(ground: Ground) -> AsyncIterator[Figure]:
     world = await open_world(ground, "timeliness.", levels)
     await ground.pin_servers(OTHER_CORE)
     async with fresh_worker(world, "detector"):
-        ends = await asyncio.to_thread(world.ends, world.told)
-        stop = Stop()
-        listening = asyncio.create_task(asyncio.to_thread(_listen, world, ends, stop))
+        left = LEFT_PER_SECOND * (seconds // 3)
+        reader = Reader(world, left * len(levels))
+        listening = asyncio.create_task(asyncio.to_thread(reader.listen))
         print(f"  {PER_SECOND:,} events a second for {seconds} s", flush=True)
-        await asyncio.to_thread(world.write, _traffic(seconds, world.source.partitions), PER_SECOND)
-        await asyncio.sleep(SETTLED_S)
-        stop.set()
-        seen = await listening
-    left = LEFT_PER_SECOND * (seconds // 3)
-    if len({key for key, *_ in seen}) < left:
-        raise RuntimeError(f"{len(seen):,} levels of {left:,} carts that were left came to the topic")
+        try:
+            await asyncio.to_thread(world.write, _traffic(seconds, left, world.source.partitions), PER_SECOND)
+        finally:
+            reader.finish()
+            seen = await listening
     for figure in _figures(seen, world, seconds):
         yield figure
 
 
-def _traffic(seconds: int, partitions: int) -> Iterator[Event]:
+def _traffic(seconds: int, left: int, partitions: int) -> Iterator[Event]:
     """Every so many events one cart is left; all others keep the busy partitions busy."""
     random = Random(1)
     numbers = iter(range(BUSY_CARTS * partitions))
@@ -65,9 +62,9 @@ def _traffic(seconds: int, partitions: int) -> Iterator[Event]:
         cart for cart in numbers if partition_of(key_of(cart), partitions) < BUSY_PARTITIONS
     ][:BUSY_CARTS]  # fmt: skip
     one_in = PER_SECOND // LEFT_PER_SECOND
-    left = iter(range(LEFT_CARTS, LEFT_CARTS + LEFT_PER_SECOND * (seconds // 3)))
+    leaving = iter(range(LEFT_CARTS, LEFT_CARTS + left))
     for number, kind in zip(range(seconds * PER_SECOND), kinds(random, BROWSING), strict=False):
-        cart = next(left, None) if number % one_in == 0 else None
+        cart = next(leaving, None) if number % one_in == 0 else None
         yield (kind, random.choice(busy)) if cart is None else ("snapshot", cart)
 
 
@@ -75,37 +72,57 @@ Seen = tuple[bytes, int, int, int, int]
 """Of a CartAbandoned: key, partition, due time, append time, and when a reader had it (ms)."""
 
 
-def _listen(world: World, ends: Sequence[TopicPartition], stop: Stop) -> list[Seen]:
-    """Read what is committed, as it comes; decode it afterwards."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": world.bootstrap,
-            "group.id": "trolleybus-bench",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "fetch.wait.max.ms": 20,
-        }
-    )
-    consumer.assign(list(ends))
-    came = []
-    try:
-        while not stop.is_set():
-            messages = consumer.consume(500, timeout=0.02)
-            at = time.time_ns() // 1_000_000
-            came += [(one, at) for one in messages if header(one, "ce_type").endswith(".CartAbandoned")]
-    finally:
-        consumer.close()
-    decoder = Decoder(world.ground.env["SCHEMA_REGISTRY_URL"])
-    return [
-        (
-            message.key() or b"",
-            message.partition() or 0,
-            decoder.decode(message.value() or b"")[1]["due_at"],
-            message.timestamp()[1],
-            at,
+class Reader:
+    """Reads what is committed as it comes, and decodes it afterwards. All levels of the carts that were left have to come:
+    leaving out the latest ones would flatter."""
+
+    def __init__(self, world: World, expected: int) -> None:
+        self._world = world
+        self._expected = expected
+        self._starts = world.ends(world.told)
+        self._finish_by = float("inf")
+
+    def finish(self) -> None:
+        """Wait for what is missing no longer than PATIENCE_S."""
+        self._finish_by = time.monotonic() + PATIENCE_S
+
+    def listen(self) -> list[Seen]:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._world.bootstrap,
+                "group.id": "trolleybus-bench",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "fetch.wait.max.ms": 20,
+            }
         )
-        for message, at in came
-    ]
+        consumer.assign(self._starts)
+        came = []
+        missing = self._expected
+        try:
+            while missing or self._finish_by == float("inf"):
+                messages = consumer.consume(500, timeout=0.02)
+                at = time.time_ns() // 1_000_000
+                levels = [one for one in messages if header(one, "ce_type").endswith(".CartAbandoned")]
+                came += [(one, at) for one in levels]
+                missing -= sum(int((one.key() or b"0")[-8:]) >= LEFT_CARTS for one in levels)
+                if time.monotonic() > self._finish_by:
+                    raise TimeoutError(
+                        f"{missing} of {self._expected} levels did not come within {PATIENCE_S} s after the log"
+                    )
+        finally:
+            consumer.close()
+        decoder = Decoder(self._world.ground.env["SCHEMA_REGISTRY_URL"])
+        return [
+            (
+                message.key() or b"",
+                message.partition() or 0,
+                decoder.decode(message.value() or b"")[1]["due_at"],
+                message.timestamp()[1],
+                at,
+            )
+            for message, at in came
+        ]
 
 
 def _figures(seen: list[Seen], world: World, seconds: int) -> Iterator[Figure]:

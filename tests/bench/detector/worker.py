@@ -85,7 +85,10 @@ class Worker:
         return at
 
     async def ready(self) -> bool:
-        return await http_ok(self._port, "/readyz")
+        try:
+            return await http_ok(self._port, "/readyz")
+        except OSError:
+            return False
 
     async def samples(self, name: str) -> list[tuple[Labels, float]]:
         """All samples of one of the detector's metrics, named without `trolleybus_detector_`."""
@@ -100,8 +103,12 @@ class Worker:
                 if sample.name.removeprefix("trolleybus_") == f"detector_{name}"
             ]
 
-        self._processes.require_running(self._program.name)
-        return await asyncio.to_thread(read)
+        try:
+            return await asyncio.to_thread(read)
+        except OSError:
+            await asyncio.sleep(1)  # It may be about to end.
+            self._processes.require_running(self._program.name)
+            raise
 
     async def total(self, name: str, **labels: str) -> float:
         """Sum of the samples with these labels."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -147,6 +148,7 @@ class World:
 
 async def open_world(ground: Ground, prefix: str, levels: tuple[int, ...]) -> World:
     """Create the topics and the store."""
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # Of a topic's first moments it only says that they pass.
     topics = Topics.load(prefix)
     used = [topics[name] for name in USED]
     bootstrap = ground.env["KAFKA_BOOTSTRAP_SERVERS"]
