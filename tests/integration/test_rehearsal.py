@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import pytest_asyncio
 import typer
@@ -20,7 +23,7 @@ from services.abandonment.commands.carts import show
 from services.abandonment.commands.record import record
 from services.abandonment.commands.replay import replay
 from services.abandonment.recording import record_line, settings_line
-from tests.integration.detector_harness import Detectors, activity, batches, eventually, now_ms, world
+from tests.integration.detector_harness import Detectors, Process, activity, batches, eventually, now_ms, world
 from trolleybus.cli import CommandError
 from trolleybus.contracts.cart import CartActivity
 
@@ -139,6 +142,38 @@ async def test_a_cart_of_the_running_service_is_shown_with_what_is_due(detectors
     assert "level 1h" in await run(detectors.env, show, "store", "a/b c", *url)
     with pytest.raises(CommandError, match="No such cart"):
         await run(detectors.env, show, "store", "another", *url)
+
+
+async def test_whichever_worker_is_asked_a_cart_is_shown_by_the_one_that_has_it(detectors: Detectors) -> None:
+    await detectors.open_store(levels=(3600,))
+    workers = [await start_at_its_own_address(detectors) for _ in range(2)]
+    carts = [f"cart-{number}" for number in range(12)]
+    await detectors.tell(*(activity("lines_added", cart, now_ms(), ("lamp", 1)) for cart in carts))
+
+    async def shown_by(worker: Process) -> bool:
+        try:
+            for cart in carts:
+                await run(detectors.env, show, "store", cart, "--url", f"http://127.0.0.1:{worker.port}")
+        except CommandError:
+            return False
+        return True
+
+    for worker in workers:
+        await eventually(partial(shown_by, worker), within_s=60)
+    paths = [f"http://127.0.0.1:{workers[0].port}/api/v1/carts/store/{cart}" for cart in carts]
+    headers = {"Authorization": f"Bearer {detectors.env['OPERATOR_TOKEN']}"}
+    async with httpx2.AsyncClient(headers=headers) as client:
+        answers = {(await client.get(path)).status_code for path in paths}
+    assert answers == {200, 307}, "each of the two has some of the carts"
+
+
+async def start_at_its_own_address(detectors: Detectors) -> Process:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    worker = await detectors.start(PORT=str(port), ABANDONMENT_URL=f"http://127.0.0.1:{port}")
+    worker.port = port
+    await eventually(worker.ready, within_s=60)
+    return worker
 
 
 async def test_a_recording_holds_what_arrived_in_a_span_for_one_store_and_is_not_overwritten(
