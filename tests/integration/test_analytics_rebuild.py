@@ -1,13 +1,13 @@
 """Figures made anew from the log."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from typer.testing import CliRunner
@@ -19,7 +19,10 @@ from services.analytics.rebuild import Rebuild, RebuildError
 from tests.integration.analytics_harness import World, running, world
 from tests.unit.analytics.life import life
 from trolleybus.cli import CommandError
+from trolleybus.contracts.partition import partition_of
+from trolleybus.contracts.records import Record
 from trolleybus.db import connect, create_database
+from trolleybus.envelope import Envelopes
 
 START = 1_760_000_000_000
 
@@ -99,6 +102,39 @@ async def test_P6_the_service_goes_on_during_and_after_the_swap(service: World) 
     assert (await service.get("/api/v1/analytics/dashboard", range="today")).status_code == 200
     [cart] = await service.rows("SELECT count(*) AS carts FROM facts.carts WHERE cart_id LIKE 'cart-1%%'")
     assert cart["carts"] > 200
+
+
+async def transactions(around: World, *told: tuple[Sequence[Record], bool]) -> None:
+    """Records as the detector writes them: each group in a transaction, committed or broken."""
+    envelopes = Envelopes("tests", around.topics, around.codec)
+    partitions = around.topics["recovery.carts"].partitions
+    bootstrap = around.settings.kafka_bootstrap_servers
+    kafka = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=around.group)
+    await kafka.start()
+    try:
+        for records, committed in told:
+            await kafka.begin_transaction()
+            for one in map(envelopes.wrap, records):
+                partition = partition_of(one.key, partitions)
+                await kafka.send(one.topic, one.value, one.key, partition, headers=list(one.headers))
+            await (kafka.commit_transaction() if committed else kafka.abort_transaction())
+    finally:
+        await kafka.stop()
+
+
+async def test_P6_the_marks_of_transactions_and_what_broken_ones_told_change_nothing(service: World) -> None:
+    lives = life("store-one", seed=77, carts=40, start=START)
+    told = [record for record in lives if service.topics.of(record).name == "recovery.carts"]
+    await transactions(service, (told, False), (told[:10], True), (told[5:], False), (told[10:], True))
+    await service.caught_up()
+    before = await contents(service)
+    outcome = await rebuild(service).check(silent)
+    assert not any(outcome.differing.values())
+    await rebuild(service).swap(silent)
+    assert await contents(service) == before
+    await transactions(service, (told, True), (told[:1], False))
+    await service.caught_up()
+    assert await contents(service) == before
 
 
 async def test_a_rebuild_that_is_broken_off_leaves_the_old_tables_in_use(service: World) -> None:
