@@ -74,7 +74,7 @@ def bought(cart: str, currency: str = "EUR", at: int = 0) -> list[dict[str, Any]
 
 
 @given(logs(imports=True), st.booleans(), st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_P2_a_file_gives_the_ids_of_the_reference(log: Log, placed: bool, compressed: bool) -> None:
     lines = [settings_line(config) for config in CONFIGS.values()]
     for offset, (arrival, record) in enumerate(log):
