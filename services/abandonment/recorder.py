@@ -47,7 +47,7 @@ class Recorder:
             spans = await _spans(kafka, self._activity, from_ms, to_ms)
             until = asked_at if to_ms is None else min(to_ms, asked_at)
             yield heading_line(Heading(until=until))
-            for config in await self._settings(kafka, store_id):
+            for config in await self._settings(kafka, store_id, recorded):
                 recorded.stores += 1
                 yield settings_line(config)
             total, read = sum(end - start for start, end in spans.values()), dict.fromkeys(spans, 0)
@@ -69,13 +69,14 @@ class Recorder:
                     yield record_line(record, message.partition, message.offset, message.timestamp)
             progress(total, total)
 
-    async def _settings(self, kafka: AIOKafkaConsumer, store_id: str) -> list[StoreConfig]:
+    async def _settings(self, kafka: AIOKafkaConsumer, store_id: str, recorded: Recorded) -> list[StoreConfig]:
         """Every version of the stores, by store and version."""
         found: dict[tuple[str, int], StoreConfig] = {}
         async for message in _messages(kafka, await _spans(kafka, self._stores, None, None)):
             try:
                 config = await self._codec.decode(message.value)
             except UnreadableRecord:
+                recorded.unreadable += 1
                 continue
             if isinstance(config, StoreConfig) and store_id in {"", config.store_id}:
                 found[config.store_id, config.version] = config

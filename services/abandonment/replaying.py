@@ -67,8 +67,9 @@ class Replay:
                 progress(self._lines.position)
             self._line(line)
         progress(self._lines.size)
-        self._outcome.until = self._until or max(self._whole_until, self._last_arrival)
-        for effect in self._rehearsal.end(self._outcome.until):
+        told_until = max(self._whole_until, self._last_arrival) if self._until is None else self._until
+        self._outcome.until = told_until
+        for effect in self._rehearsal.end(told_until):
             self._tell((effect,))
         self._outcome.open_imports = self._rehearsal.held
         return self._outcome
