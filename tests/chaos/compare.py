@@ -96,6 +96,7 @@ class _Facts:
 
     def __init__(self, question: Question, found: Findings) -> None:
         logs: dict[str, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
+        self.heard: dict[tuple[str, str], list[tuple[int, int, dict[str, Any]]]] = defaultdict(list)
         for seen in _read(question, question.activity, "read_uncommitted"):
             values = seen.values
             found.events += 1
@@ -103,6 +104,7 @@ class _Facts:
             plain = {name: values[name] for name in NEEDED}
             plain["lines"] = [(line["line_id"], line["quantity"]) for line in values["lines"]]
             logs[values["store_id"]].append((arrival, plain))
+            self.heard[values["store_id"], values["cart_id"]].append((seen.offset, arrival, plain))
         self.known: dict[str, Fact] = {}
         self.order: dict[tuple[str, str], list[str]] = defaultdict(list)
         for store, log in logs.items():
@@ -112,6 +114,15 @@ class _Facts:
                 self.order[store, fact["cart"]].append(id_)
         self.expected = {id_: fact for id_, fact in self.known.items() if _silent_until(fact) <= question.until}
         found.expected = len(self.expected)
+
+    def story(self, store_id: str, cart_id: str) -> str:
+        """The cart's records and what the reference makes of them, for whoever looks for the cause."""
+        heard = "".join(
+            f"\n    {offset} arrived {arrival} of {plain['occurred_at']} {plain['id']} v{plain['config_version']} {plain['kind']}"
+            f" {plain['lines']}{' imported' * plain['imported']} {plain['order_id']} {plain['marks'] or ''}"
+            for offset, arrival, plain in self.heard[store_id, cart_id]
+        )
+        return heard + "".join(f"\n    -> {self.known[id_]}" for id_ in self.order[store_id, cart_id])
 
 
 def _judge(found: Findings, facts: _Facts, told: list[Seen], committed: set[tuple[int, int]]) -> None:
@@ -124,7 +135,9 @@ def _judge(found: Findings, facts: _Facts, told: list[Seen], committed: set[tupl
         stands = (seen.partition, seen.offset) in committed
         if fact is None and id_ not in first:
             found.unknown += 1
-            found.sample("unknown", found.unknown, f"{where} committed={stands} {_brief(seen.values)}")
+            found.sample(
+                "unknown", found.unknown, f"{where} committed={stands} {_brief(seen.values)}{facts.story(*_cart(seen))}"
+            )
         if seen.kind == "CartAbandoned" and seen.at < seen.values["due_at"]:
             found.early += 1
             found.sample("early", found.early, f"{where} by {seen.values['due_at'] - seen.at} ms")
@@ -138,7 +151,7 @@ def _judge(found: Findings, facts: _Facts, told: list[Seen], committed: set[tupl
                 )
         elif fact is not None and (wrong := _unlike(_told(seen), _due(seen.kind, fact))):
             found.differing += 1
-            found.sample("differing", found.differing, f"{where} {wrong}")
+            found.sample("differing", found.differing, f"{where} {wrong}{facts.story(*_cart(seen))}")
         first.setdefault(id_, seen)
         if stands:
             found.duplicates_committed += id_ in first_committed
@@ -146,7 +159,11 @@ def _judge(found: Findings, facts: _Facts, told: list[Seen], committed: set[tupl
     for id_, fact in facts.expected.items():
         if id_ not in first_committed:
             found.missing += 1
-            found.sample("missing", found.missing, f"{id_} aborted={id_ in first} {fact}")
+            found.sample(
+                "missing",
+                found.missing,
+                f"{id_} aborted={id_ in first} {fact}{facts.story(fact['store'], fact['cart'])}",
+            )
     _judge_order(found, facts, first_committed)
 
 
@@ -245,6 +262,10 @@ def _unlike(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 def _same(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name != "fired_at"}
+
+
+def _cart(seen: Seen) -> tuple[str, str]:
+    return seen.values["store_id"], seen.values["cart_id"]
 
 
 def _brief(values: dict[str, Any]) -> dict[str, Any]:

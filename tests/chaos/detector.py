@@ -22,7 +22,7 @@ from typing import Any
 from tests.chaos.cluster import Cluster, make_topics, running_cluster
 from tests.chaos.compare import Findings, Question, compare
 from tests.chaos.faults import KINDS, Fault, Faults, Scene
-from tests.chaos.load import LAST_DUE_S, Load, Pace, Target
+from tests.chaos.load import STORES, Load, Pace, Stores, Target, silence_after
 from tests.chaos.workers import Workers
 from trolleybus.topics import Topics
 
@@ -30,11 +30,12 @@ KEPT = Path("build/chaos-detector")
 RUNS = KEPT / "runs.jsonl"
 EVENTS, FAULTS, OF_EACH = 2_000_000, 200, 20
 A_RUN = {"kill": 8, "join": 5, "leave": 5, "stop": 6, "leader": 6, "proxy": 6, "clock": 5}
+EVENTS_A_MINUTE = 80_000
 SLOTS = 4
 PEACE_S = 20.0  # Without faults at the beginning: nothing may stand twice that was told then.
 AFTERMATH_MS = 20_000  # For so long after a fault its repeats may still come.
 ENDED_AT_MOST = 40
-COMPARED_WITHIN_S = 300.0
+COMPARED_WITHIN_S = 150.0
 
 
 @dataclass(slots=True)
@@ -134,9 +135,11 @@ async def _one_run(seed: int, minutes: float) -> Outcome:
                 directory=Path(folder) / "workers",
                 cluster=cluster,
                 pace=Pace(rate=1_800),
+                events=round(EVENTS_A_MINUTE * minutes),
                 wanted={kind: max(1, round(count * minutes / 5)) for kind, count in A_RUN.items()},
                 pause=(2.0, 8.0),
                 peace_s=PEACE_S,
+                stores=STORES,
             )
             outcome = await trial.run()
             print(f"run {seed}: {_brief(outcome)}, {time.monotonic() - began:.0f} s", flush=True)
@@ -156,6 +159,8 @@ class Trial:
     wanted: Mapping[str, int]
     pause: tuple[float, float]
     peace_s: float
+    stores: Stores
+    events: int = 0  # At least so many.
     cluster: Cluster | None = None
     kept: Path = KEPT
     outcome: Outcome = field(default_factory=lambda: Outcome(runs=1))
@@ -165,7 +170,7 @@ class Trial:
         workers = Workers(self.directory, self._workers_env(), SLOTS, ended=self._ended)
         scene = Scene(workers, self.target.activity, self.cluster)
         faults = Faults(scene, Random(f"faults {self.seed}"), self.wanted, self.pause)
-        load = Load(self.target, self.pace, self.seed)
+        load = Load(self.target, self.pace, self.stores, self.seed)
         await asyncio.to_thread(load.open_stores)
         watching = asyncio.create_task(workers.watch())
         try:
@@ -176,10 +181,12 @@ class Trial:
             try:
                 await _unless(asyncio.sleep(self.peace_s), loading, watching)
                 await _unless(faults.run(self._struck), loading, watching)
+                await _unless(self._enough(load), loading, watching)
             finally:
                 progress.cancel()
                 load.stop()
                 await loading
+            print(f"run {self.seed}: {load.acknowledged} events in all; comparing", flush=True)
             findings = await _unless(asyncio.to_thread(compare, self._question(load)), watching)
             self._judge(load, faults, findings)
             if not self.outcome.ok():
@@ -208,7 +215,7 @@ class Trial:
             recovery=self.topics["recovery.carts"].full_name,
             partitions=tuple(range(self.target.partitions)),
             settings=settings,
-            until=int((ended + LAST_DUE_S) * 1000),
+            until=int((ended + silence_after(self.stores)) * 1000),
             deadline=ended + COMPARED_WITHIN_S,
         )
 
@@ -238,6 +245,15 @@ class Trial:
         print(f"  {name} ended by itself and is started again: {last[0][:300]}", flush=True)
         if self.outcome.ended_by_themselves > ENDED_AT_MOST:
             raise RuntimeError(f"the detectors do not stay up; {name} said:\n{log_end}")
+
+    def samples(self) -> str:
+        """What was found wrong, and where it is kept."""
+        kept = self.kept / f"run-{self.seed}" / "samples.txt"
+        return f"{_brief(self.outcome)}; see {kept}:\n{kept.read_text() if kept.exists() else ''}"
+
+    async def _enough(self, load: Load) -> None:
+        while load.acknowledged < self.events:  # noqa: ASYNC110 - another thread counts
+            await asyncio.sleep(0.2)
 
     async def _progress(self, load: Load, faults: Faults) -> None:
         while True:

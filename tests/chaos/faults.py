@@ -129,6 +129,7 @@ class Faults:
     async def _leave(self, fault: Fault, random: Random) -> bool:
         workers = self._scene.workers
         slot = self._some(workers.running(), fault, random)
+        await workers.ready(slot, within_s=20)
         took = await workers.leave(slot)
         fault.detail = f"gone after {took:.1f} s"
         return all(await asyncio.gather(*map(workers.ready, workers.running())))

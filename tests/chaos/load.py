@@ -17,16 +17,19 @@ from fastavro import schemaless_writer
 
 from tests.chaos.shoppers import MEAN_PAUSE_S, Setting, Shoppers, Told
 
+Stores = dict[str, list[tuple[tuple[int, ...], int]]]  # What each store's setting may be: levels and expiry in seconds.
 _Headers = dict[str, str | bytes | None]
 
 STEP_S = 0.02
+SILENT_SHARE = 1.35  # So many more shoppers, for those who wait because their partition is silent.
+GATEWAYS = 4
 CATCH_UP = 3  # Times the pace that is not passed after a pause.
-STORES: dict[str, list[tuple[tuple[int, ...], int]]] = {
+STORES: Stores = {
     "north": [((4, 9, 20), 3_600), ((3, 7), 3_600), ((2, 4, 8, 14, 19), 7_200)],
     "south": [((4, 9, 20), 30), ((5, 11), 25), ((6,), 35)],
     "west": [((8,), 2_592_000), ((4, 12), 2_592_000)],
 }
-LAST_DUE_S = 36  # After this much silence nothing is due for an hour.
+LONG = 600  # An expiry of so many seconds lies after any run.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,35 +54,30 @@ class Target:
     schemas: dict[str, tuple[int, Any]]  # by record
 
 
-class Load:
-    """Runs in a thread until stopped; `sent` counts the records."""
+def silence_after(stores: Stores) -> int:
+    """After so many seconds of silence nothing is due for long."""
+    return 1 + max(
+        expiry if expiry < LONG else max(levels) for choices in stores.values() for levels, expiry in choices
+    )
 
-    def __init__(self, target: Target, pace: Pace, seed: int) -> None:
+
+class Load:
+    """Runs in a thread until stopped; `sent` counts the records. Several producers, as there are several gateways: a shopper's
+    records come by any of them."""
+
+    def __init__(self, target: Target, pace: Pace, stores: Stores, seed: int) -> None:
         self.sent = 0
         self.acknowledged = 0
         self.refused: list[str] = []
         self.settings: list[Setting] = []
         self._target, self._pace = target, pace
         self._random = Random(f"load {seed}")
-        self._shoppers = Shoppers(Random(f"shoppers {seed}"), STORES, max(1, round(pace.rate * MEAN_PAUSE_S)))
+        self._shoppers = Shoppers(
+            Random(f"shoppers {seed}"), stores, max(1, round(pace.rate * MEAN_PAUSE_S * SILENT_SHARE))
+        )
         self._stop = threading.Event()
         self._silent: tuple[frozenset[int], int] = (frozenset(), 0)
-        self._producer = Producer(
-            {
-                "bootstrap.servers": target.bootstrap,
-                "enable.idempotence": True,
-                "acks": "all",
-                "partitioner": "murmur2_random",
-                "linger.ms": 5,
-                "compression.type": "lz4",
-                "message.timeout.ms": 600_000,
-                "request.timeout.ms": 5_000,
-                "socket.timeout.ms": 6_000,
-                "retry.backoff.ms": 50,
-                "reconnect.backoff.max.ms": 500,
-                "queue.buffering.max.messages": 1_000_000,
-            }
-        )
+        self._producers = [_producer(target.bootstrap) for _ in range(GATEWAYS)]
 
     def open_stores(self) -> None:
         """The first settings; returns when Kafka has them."""
@@ -94,13 +92,14 @@ class Load:
         began = time.monotonic()
         changed, imported, flowing = began, began, True
         self._shoppers.begin(_now())
-        step = max(1, round(self._pace.rate * STEP_S * CATCH_UP))
+        last = began
         while not self._stop.wait(STEP_S):
             now = time.monotonic()
+            most, last = round(self._pace.rate * (now - last) * CATCH_UP), now
             into = (now - began) % (self._pace.flow + self._pace.silence)
             flowing = into < self._pace.flow
             if not flowing:
-                self._producer.poll(0)
+                self._poll()
                 continue
             if now - changed > self._pace.change:
                 changed = now
@@ -108,8 +107,8 @@ class Load:
             if now - imported > self._pace.imports:
                 imported = now
                 self._send_all(self._shoppers.history(_now(), self._pace.rate // 10))
-            self._send_all(self._shoppers.due(_now(), step, self._silent_until))
-        left = self._producer.flush(120)
+            self._send_all(self._shoppers.due(_now(), most, self._silent_until))
+        left = sum(producer.flush(120) for producer in self._producers)
         if left or self.refused:
             raise OSError(f"Kafka did not take {left} records of the load; refused: {self.refused[:3]}")
 
@@ -127,7 +126,11 @@ class Load:
     def _send_all(self, records: Any) -> None:
         for told in records:
             self._send(told)
-        self._producer.poll(0)
+        self._poll()
+
+    def _poll(self) -> None:
+        for producer in self._producers:
+            producer.poll(0)
 
     def _send(self, told: Told) -> None:
         if told.values is None:
@@ -135,14 +138,8 @@ class Load:
         else:
             value = self._encode("CartActivity", told.values)
             headers = _headers("CartActivity", told.values, told.key)
-        while True:
-            try:
-                self._producer.produce(
-                    self._target.activity, value, told.key, on_delivery=self._delivered, headers=headers
-                )
-                break
-            except BufferError:
-                self._producer.poll(0.1)
+        producer = self._random.choice(self._producers)
+        producer.produce(self._target.activity, value, told.key, on_delivery=self._delivered, headers=headers)
         self.sent += 1
 
     def _publish(self, setting: Setting) -> None:
@@ -157,13 +154,14 @@ class Load:
             "expiry_seconds": setting.expiry,
         }
         key = f"{setting.store_id}:{setting.version}"
-        self._producer.produce(
+        producer = self._producers[0]
+        producer.produce(
             self._target.stores,
             self._encode("StoreConfig", values),
             key,
             headers=_headers("StoreConfig", values, key),
         )
-        if self._producer.flush(120):
+        if producer.flush(120):
             raise OSError("Kafka did not take a setting")
         self.settings.append(setting)
 
@@ -179,6 +177,26 @@ class Load:
             self.acknowledged += 1
         else:
             self.refused.append(str(error))
+
+
+def _producer(bootstrap: str) -> Producer:
+    return Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": True,
+            "acks": "all",
+            "partitioner": "murmur2_random",
+            "linger.ms": 5,
+            "compression.type": "lz4",
+            "message.timeout.ms": 600_000,
+            "request.timeout.ms": 5_000,
+            "socket.timeout.ms": 6_000,
+            "retry.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 500,
+            "queue.buffering.max.messages": 1_000_000,
+            "log_level": 2,  # That brokers go away is known.
+        }
+    )
 
 
 def partition_of(key: bytes, partitions: int) -> int:
