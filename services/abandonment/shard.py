@@ -17,7 +17,7 @@ from services.abandonment.domain.activity import Activity
 from services.abandonment.domain.checks import Rejected
 from services.abandonment.domain.clock import PartitionClock
 from services.abandonment.domain.effects import Effect
-from services.abandonment.domain.engine import advance, take
+from services.abandonment.domain.engine import advance, apply, take
 from services.abandonment.domain.levels import next_due
 from services.abandonment.domain.setting import Setting
 from services.abandonment.domain.state import HELD, CartState, Position
@@ -88,6 +88,16 @@ class Changes(NamedTuple):
     next_offset: int  # Of the source.
 
 
+class Kept(NamedTuple):
+    """A cart, None for one that is not known, and when it acts next (0: not by the clock)."""
+
+    state: CartState | None
+    due: int
+
+
+NEW = Kept(None, 0)
+
+
 @dataclass(slots=True)
 class Shard:
     """The carts of one partition."""
@@ -102,9 +112,10 @@ class Shard:
     mistakes: list[Exception] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     parked: list[Parked] = field(default_factory=list)
-    _changed: dict[bytes, CartState | None] = field(default_factory=dict)
-    _writing: dict[bytes, CartState | None] = field(default_factory=dict)
-    _read: dict[bytes, CartState | None] = field(default_factory=dict)
+    _changed: dict[bytes, Kept] = field(default_factory=dict)
+    _writing: dict[bytes, Kept] = field(default_factory=dict)
+    _read: dict[bytes, Kept] = field(default_factory=dict)
+    _judged_by: dict[tuple[str, int], Setting] = field(default_factory=dict)  # In one hearing.
 
     def restore(self, first_offset: int) -> None:
         """From the rows: where the partition stood (without a row at the log's first offset) and which carts wait."""
@@ -162,9 +173,9 @@ class Shard:
             step = advance(state, now, setting)
             if step.state is state:
                 self.timers.set(key, next_due(state, setting))
-                continue
-            self.effects.extend(step.effects)
-            self._set(key, step.state, setting)
+            else:
+                self.effects.extend(step.effects)
+                self._set(key, step.state, setting)
         self._read.clear()
 
     def take(self) -> Changes:
@@ -174,7 +185,10 @@ class Shard:
         self._writing, self._changed = self._changed, {}
         effects, self.effects = self.effects, []
         parked, self.parked = self.parked, []
-        rows = [(key, self._row(state) if state else None) for key, state in self._writing.items()]
+        rows = [
+            (key, due.to_bytes(_DUE_BYTES, "big") + state.to_row() if state else None)
+            for key, (state, due) in self._writing.items()
+        ]
         rows.append((CLOCK_KEY, _CLOCK.pack(self.clock.now, self.clock.next_offset)))
         return Changes(rows, effects, parked, self.clock.next_offset)
 
@@ -201,6 +215,7 @@ class Shard:
                     self.park(record, error)
         finally:
             self._read.clear()
+            self._judged_by.clear()
         return None
 
     def _apply(self, record: ConsumerRecord) -> None:
@@ -208,9 +223,13 @@ class Shard:
         arrival, key = record.timestamp, record.key
         if activity.imported:
             arrival = activity.received_at or activity.occurred_at
-        setting = self.settings.of_record(activity.store_id, activity.config_version)
+        version = activity.store_id, activity.config_version
+        setting = self._judged_by.get(version)
         if setting is None:
-            raise MissingSetting(activity.store_id, activity.config_version)
+            setting = self.settings.of_record(*version)
+            if setting is None:
+                raise MissingSetting(*version)
+            self._judged_by[version] = setting
         if activity.cart_id:
             if key != f"{activity.store_id}:{activity.cart_id}".encode():
                 raise Rejected(f"the key {key!r} is not of store {activity.store_id} and cart {activity.cart_id}")
@@ -222,11 +241,15 @@ class Shard:
         self.clock.applied(record.offset, 0 if activity.imported else arrival)
 
     def _hear(self, key: bytes, activity: Activity, arrival: int, offset: int, setting: Setting) -> None:
-        before = self._state(key) if activity.cart_id else None
-        in_force = setting
-        if before is not None and before.config_version != setting.version:
-            in_force = self.settings.known(before.store_id, before.config_version) or setting
-        step = take(before, activity, arrival, Position(self.partition, offset), in_force=in_force, setting=setting)
+        before, due = self._kept(key) if activity.cart_id else NEW
+        position = Position(self.partition, offset)
+        if before is None or arrival < due:
+            step = apply(before, activity, arrival, position, setting)
+        else:
+            in_force = setting
+            if before.config_version != setting.version:
+                in_force = self.settings.known(before.store_id, before.config_version) or setting
+            step = take(before, activity, arrival, position, in_force=in_force, setting=setting)
         if step.effects:
             self.effects.extend(step.effects)
         self.notes[step.note.value] += 1
@@ -254,32 +277,26 @@ class Shard:
         changed, writing = self._changed, self._writing
         wanted = list({key for key in keys if key not in changed and key not in writing})
         if wanted:
-            self._read = {
-                key: None if row is None else CartState.from_row(row[_DUE_BYTES:])
-                for key, row in zip(wanted, self.rows.get_many(wanted), strict=True)
-            }
+            self._read = dict(zip(wanted, map(_kept_of, self.rows.get_many(wanted)), strict=True))
 
     def _state(self, key: bytes) -> CartState | None:
-        for known in (self._changed, self._writing, self._read):
-            if key in known:
-                return known[key]
-        row = self.rows.get(key)
-        return None if row is None else CartState.from_row(row[_DUE_BYTES:])
+        return self._kept(key).state
+
+    def _kept(self, key: bytes) -> Kept:
+        return self._changed.get(key) or self._writing.get(key) or self._read.get(key) or _kept_of(self.rows.get(key))
 
     def _set(self, key: bytes, state: CartState | None, setting: Setting) -> None:
-        self._changed[key] = state
-        self.timers.set(key, None if state is None else next_due(state, self._in_force(state, setting)))
+        due = None
+        if state is not None:
+            if state.config_version != setting.version:
+                setting = self.settings.known(state.store_id, state.config_version) or setting
+            due = next_due(state, setting)
+        self._changed[key] = Kept(state, due or 0)
+        self.timers.set(key, due)
 
-    def _in_force(self, state: CartState, setting: Setting) -> Setting:
-        if state.config_version == setting.version:
-            return setting
-        return self.settings.known(state.store_id, state.config_version) or setting
 
-    def _row(self, state: CartState) -> bytes:
-        """The time at which the cart acts next, 0 for never, then the cart."""
-        setting = self.settings.known(state.store_id, state.config_version)
-        due = next_due(state, setting) if setting else self.clock.now + RETRY_MS
-        return (due or 0).to_bytes(_DUE_BYTES, "big") + state.to_row()
+def _kept_of(row: bytes | None) -> Kept:
+    return NEW if row is None else Kept(CartState.from_row(row[_DUE_BYTES:]), _due_of(row))
 
 
 def _due_of(row: bytes) -> int:

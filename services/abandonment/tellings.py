@@ -34,12 +34,11 @@ class Tellings:
     def _facts(self, effects: Iterable[Effect], now_ms: int) -> Iterator[Outgoing]:
         for effect in effects:
             if isinstance(effect, CartAbandoned):
-                telling = self._envelopes.wrap(replace(effect, fired_at=now_ms))
-                if telling.value and len(telling.value) > LARGEST_BYTES:
-                    telling = self._envelopes.wrap(replace(effect, fired_at=now_ms, lines=()))
-                yield telling
-            else:
-                yield self._envelopes.wrap(effect)
+                object.__setattr__(effect, "fired_at", now_ms)  # Nobody else has it before it is told.
+            telling = self._envelopes.wrap(effect)
+            if isinstance(effect, CartAbandoned) and len(telling.value or b"") > LARGEST_BYTES:
+                telling = self._envelopes.wrap(replace(effect, lines=()))
+            yield telling
 
     def _parked(self, parked: Parked) -> Outgoing:
         record = parked.record

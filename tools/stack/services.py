@@ -108,7 +108,13 @@ def _program(name: str, env: Mapping[str, str], directory: Path) -> Program:
         name=name,
         command=(sys.executable, "-m", f"services.{name}"),
         directory=directory,
-        environment={**env, "HOST": "127.0.0.1", "PORT": str(port), "PYTHONUNBUFFERED": "1"},
+        environment={
+            **env,
+            "HOST": "127.0.0.1",
+            "PORT": str(port),
+            "PYTHONUNBUFFERED": "1",
+            "STATE_DIR": str(directory / f"{name}-state"),
+        },
         ready=lambda: http_ok(port, "/readyz"),
         stop_within_s=20,
     )

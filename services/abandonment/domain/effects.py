@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from services.abandonment.domain.activity import Activity, Line
+from services.abandonment.domain.contents import Contents
 from services.abandonment.domain.levels import expiry_at
 from services.abandonment.domain.setting import Setting
 from services.abandonment.domain.state import LIVE, CartState, Fired
@@ -22,7 +24,8 @@ SOURCE_TOPIC = "cart.activity"
 def abandoned(state: CartState, level_seconds: int, fired_at: int, setting: Setting) -> CartAbandoned:
     """A level that was reached."""
     due_at = state.last_activity_at + level_seconds * 1000
-    lines = _contract_lines(state)
+    contents = state.contents
+    lines = _contract_lines(contents)
     return CartAbandoned(
         id=ids.abandonment(state.episode_id, level_seconds),
         occurred_at=due_at,
@@ -35,8 +38,8 @@ def abandoned(state: CartState, level_seconds: int, fired_at: int, setting: Sett
         last_activity_at=state.last_activity_at,
         contact_known=bool(state.channels),
         contact_channels=state.channels,
-        value=_value(state, lines, setting),
-        discount=_discount(state),
+        value=_value(state, contents, lines, setting),
+        discount=_discount(contents),
         lines=lines,
         step=state.step,
         cart_url=state.cart_url,
@@ -108,11 +111,13 @@ def expired(state: CartState, setting: Setting) -> CartExpired:
 
 def value_of(state: CartState, setting: Setting) -> Money:
     """What the cart is worth, in its own currency, else in its first line's, else in the store's."""
-    return _value(state, _contract_lines(state), setting)
+    contents = state.contents
+    return _value(state, contents, _contract_lines(contents), setting)
 
 
+@lru_cache(maxsize=10_000)
 def contract_line(line: Line) -> CartLine:
-    """The line as the contract has it."""
+    """The line as the contract has it. Remembered, because each level of a cart tells the same lines again."""
     return CartLine(
         line_id=line.line_id,
         product_id=line.product_id,
@@ -129,18 +134,18 @@ def contract_line(line: Line) -> CartLine:
     )
 
 
-def _value(state: CartState, lines: tuple[CartLine, ...], setting: Setting) -> Money:
+def _value(state: CartState, contents: Contents, lines: tuple[CartLine, ...], setting: Setting) -> Money:
     priced_in = (line.unit_price.currency for line in lines if line.unit_price.currency)
-    value = cart_value(lines, _discount(state), state.currency or next(priced_in, setting.currency))
+    value = cart_value(lines, _discount(contents), state.currency or next(priced_in, setting.currency))
     return value if value.minor <= LARGEST_MINOR else Money(minor=LARGEST_MINOR, currency=value.currency)
 
 
-def _contract_lines(state: CartState) -> tuple[CartLine, ...]:
-    return tuple(contract_line(line) for line in state.contents.lines())
+def _contract_lines(contents: Contents) -> tuple[CartLine, ...]:
+    return tuple(contract_line(line) for line in contents.lines())
 
 
-def _discount(state: CartState) -> Money:
-    return Money(minor=state.contents.discount, currency=state.contents.discount_currency)
+def _discount(contents: Contents) -> Money:
+    return Money(minor=contents.discount, currency=contents.discount_currency)
 
 
 def _common(state: CartState, *, imported: bool) -> dict[str, Any]:

@@ -209,7 +209,7 @@ def _activity(state: CartState, activity: Activity, at: int, setting: Setting) -
         if contents.holds_items():
             state.contents = contents
             if not state.is_open:
-                _open(state, activity, at)
+                _open(state, activity, at, contents.earliest())
                 return ()
             if contents.reaches_before(state.opened_at):
                 state.opened_at = min(state.opened_at, contents.earliest())
@@ -220,10 +220,10 @@ def _activity(state: CartState, activity: Activity, at: int, setting: Setting) -
     return ()
 
 
-def _open(state: CartState, activity: Activity, at: int) -> None:
+def _open(state: CartState, activity: Activity, at: int, opened_at: int) -> None:
     state.status = OPEN
     state.episode_id = ids.episode(state.store_id, state.cart_id, activity.id)
-    state.opened_at = state.contents.earliest()
+    state.opened_at = opened_at
     state.first_activity_at = at
     state.fired = state.earlier = ()
     state.credited_at = 0

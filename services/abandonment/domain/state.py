@@ -42,6 +42,18 @@ class Fired(msgspec.Struct, frozen=True, array_like=True, gc=False):
     episode_id: str
 
 
+_encode = msgspec.msgpack.Encoder().encode
+unpack = msgspec.msgpack.Decoder(Contents).decode
+
+
+def pack(contents: Contents) -> msgspec.Raw:
+    """Contents as a row has them."""
+    return msgspec.Raw(_encode(contents))
+
+
+PACKED_NOTHING = pack(NOTHING)
+
+
 class CartState(
     msgspec.Struct,
     array_like=True,
@@ -95,7 +107,17 @@ class CartState(
     country: str = ""
     time_zone: str = ""
 
-    contents: Contents = NOTHING
+    # The cart's contents as its row has them: most records leave them alone, and then nobody opens or packs them.
+    packed: msgspec.Raw = PACKED_NOTHING
+
+    @property
+    def contents(self) -> Contents:
+        """What is in the cart; opened at each asking."""
+        return unpack(self.packed)
+
+    @contents.setter
+    def contents(self, contents: Contents) -> None:
+        self.packed = pack(contents)
 
     @property
     def is_open(self) -> bool:
@@ -124,5 +146,4 @@ class CartState(
             ) from error
 
 
-_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(CartState).decode

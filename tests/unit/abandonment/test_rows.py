@@ -14,7 +14,7 @@ from services.abandonment.domain.activity import Activity, Line, activity_of, li
 from services.abandonment.domain.contents import Contents, Entry, Increment
 from services.abandonment.domain.effects import contract_line
 from services.abandonment.domain.seen import MAX_SEEN, NONE_SEEN, Seen, compact
-from services.abandonment.domain.state import ROW_VERSION, CartState, Fired, Status
+from services.abandonment.domain.state import ROW_VERSION, CartState, Fired, Status, pack
 from trolleybus.contracts.cart import CartActivity, CartLine
 from trolleybus.contracts.money import Money
 
@@ -45,7 +45,7 @@ contents = st.builds(
 )
 levels = st.lists(st.builds(Fired, seconds=numbers, due_at=numbers, episode_id=texts), max_size=3).map(tuple)
 OTHERS = {
-    "contents": contents,
+    "packed": contents.map(pack),
     "seen": st.builds(Seen, uuids=st.binary(max_size=64), others=some_texts),
     "fired": levels,
     "earlier": levels,
