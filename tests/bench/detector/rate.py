@@ -9,11 +9,10 @@ import sys
 from collections.abc import AsyncIterator
 from random import Random
 
-from services.abandonment.settings import AbandonmentSettings
 from tests.bench.detector.facts import Sample
 from tests.bench.detector.mix import visits
 from tests.bench.detector.sizes import RUNS, carts, events
-from tests.bench.detector.worker import fresh_worker
+from tests.bench.detector.worker import SERVICE, fresh_worker
 from tests.bench.detector.world import World, open_world
 from tests.bench.figures import Figure, compared
 from tests.bench.ground import MEASURED_CORE, OTHER_CORE, Ground
@@ -24,11 +23,11 @@ WRITTEN_IN_S = 150
 """Time that the log tells of: a visit takes a fifth of it, so most carts go through all levels in it or soon after."""
 MIDDLE = (0.15, 0.9)
 """The part of the log that is measured: after the start, before the end."""
-TRANSACTIONS = "transactions"
+PLAIN = "tests.bench.plain_detector"
 
 
 async def measure(ground: Ground) -> AsyncIterator[Figure]:
-    """detector.events_per_second; detector.transactions_cost too where the service can do without transactions."""
+    """detector.events_per_second, detector.transactions_cost."""
     count, many = events(EVENTS), carts(CARTS)
     world = await open_world(ground, "rate.", LEVELS)
     ground.pin(OTHER_CORE, os.getpid())
@@ -54,18 +53,19 @@ async def measure(ground: Ground) -> AsyncIterator[Figure]:
         f"baseline: tests/bench/bare_detector.py (aiokafka and fastavro, no state), same core, same log, run by run in turn"
     )
     yield compared("detector.events_per_second", ours, bare, "events/s", note)
-    if TRANSACTIONS in AbandonmentSettings.model_fields:
-        yield await _cost(world, sample, count)
+    yield await _cost(world, sample, count)
 
 
 async def _cost(world: World, sample: Sample, count: int) -> Figure:
     """Rates with transactions and with a plain idempotent producer, in turn."""
     sure: list[float] = []
     plain: list[float] = []
-    for _ in range(RUNS):
+    for run in range(RUNS):
         sure.append((await _detect(world, sample, count)).rate)
-        plain.append((await _detect(world, sample, count, **{TRANSACTIONS.upper(): "false"})).rate)
-    return compared("detector.transactions_cost", sure, plain, "events/s", "baseline: a plain idempotent producer")
+        plain.append((await _detect(world, sample, count, PLAIN)).rate)
+        print(f"  run {run + 1}: {sure[-1]:,.0f} events/s, {plain[-1]:,.0f} without transactions", flush=True)
+    note = "the detector's rate over that log; baseline: the same with a plain idempotent producer (tests/bench/plain_detector.py)"
+    return compared("detector.transactions_cost", sure, plain, "events/s", note)
 
 
 class Told:
@@ -75,9 +75,9 @@ class Told:
         self.rate, self.abandoned, self.checked = rate, int(abandoned), checked
 
 
-async def _detect(world: World, sample: Sample, count: int, **settings: str) -> Told:
+async def _detect(world: World, sample: Sample, count: int, module: str = SERVICE) -> Told:
     since = await asyncio.to_thread(world.ends, world.told)
-    async with fresh_worker(world, "detector", **settings) as worker:
+    async with fresh_worker(world, "detector", module) as worker:
         await worker.until(count * MIDDLE[0])
         before = await worker.total("effects_total", record="CartAbandoned")
         steady = await worker.steady(count * MIDDLE[0], count * MIDDLE[1])

@@ -49,6 +49,7 @@ async def measure_cold(ground: Ground) -> AsyncIterator[Figure]:
                 await _whole(world, traffic, worker)
                 killed_at = await worker.kill()
                 starting = asyncio.create_task(successor.start())
+                await asyncio.sleep(0)  # It is a process from here on.
                 taken.append(await traffic.taken_over(killed_at, successor, traffic.carts))
                 await starting
                 worker = successor
@@ -231,15 +232,12 @@ async def _settled(world: World, traffic: Traffic, *workers: Worker) -> bool:
 
 
 async def _holds(worker: Worker, partitions: int, number: int) -> bool:
-    """Whether it is ready with all partitions and carts; False too while it is not up yet."""
-    try:
-        return (
-            await worker.ready()
-            and len(await worker.partitions()) == partitions
-            and await worker.total("timers_waiting") >= number
-        )
-    except OSError:
-        return False
+    """Whether it is ready with all partitions and carts."""
+    return (
+        await worker.ready()
+        and len(await worker.partitions()) == partitions
+        and await worker.total("timers_waiting") >= number
+    )
 
 
 def _figure(name: str, taken: list[Takeover], traffic: Traffic, how: str) -> Figure:

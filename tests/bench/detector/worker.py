@@ -24,6 +24,7 @@ from tools.stack.probes import http_ok
 from tools.stack.processes import Processes, Program
 
 MIB = 2**20
+SERVICE = "services.abandonment"
 Labels = dict[str, str]
 
 
@@ -42,7 +43,7 @@ class Steady:
 class Worker:
     """One detector of a world. It ends with this process, however that ends."""
 
-    def __init__(self, world: World, name: str, **settings: str) -> None:
+    def __init__(self, world: World, name: str, module: str = SERVICE, **settings: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]
         directory = world.ground.directory
@@ -51,7 +52,7 @@ class Worker:
         self._processes = Processes(directory)
         self._program = Program(
             name=f"{world.prefix}{name}",
-            command=(str(shutil.which("taskset")), "-c", str(MEASURED_CORE), sys.executable, *_profiled(), "-m", "services.abandonment"),
+            command=(str(shutil.which("taskset")), "-c", str(MEASURED_CORE), sys.executable, *_profiled(), "-m", module),
             directory=directory,
             environment={
                 **world.env,
@@ -85,9 +86,11 @@ class Worker:
         return at
 
     async def ready(self) -> bool:
+        """False too while it does not answer yet. Raises StackError if it has ended."""
         try:
             return await http_ok(self._port, "/readyz")
         except OSError:
+            self._processes.require_running(self._program.name)
             return False
 
     async def samples(self, name: str) -> list[tuple[Labels, float]]:
@@ -170,10 +173,10 @@ class Worker:
 
 
 @asynccontextmanager
-async def fresh_worker(world: World, name: str, **settings: str) -> AsyncIterator[Worker]:
+async def fresh_worker(world: World, name: str, module: str = SERVICE) -> AsyncIterator[Worker]:
     """A detector that begins with nothing, and of which nothing stays."""
     await asyncio.to_thread(world.forget)
-    worker = Worker(world, name, **settings)
+    worker = Worker(world, name, module)
     try:
         await worker.start()
         yield worker
