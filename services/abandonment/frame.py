@@ -26,6 +26,8 @@ TABLE = "carts"
 LONG = 30 * 86_400.0
 """Seconds after which Faust's client would leave the group because nobody takes records from it. Nobody does."""
 
+ANSWERS_WITHIN_S = 5.0
+
 
 class WorkerStopped(Exception):
     """Faust stopped by itself; the log has said why."""
@@ -116,8 +118,6 @@ class Frame:
 
         Observers of lag read these; the state's own row is what a successor goes by.
         """
-        if not offsets:
-            return True
         thread = self._app.consumer._thread
         places = {TopicPartition(self._source, number): offset for number, offset in offsets.items()}
 
@@ -128,7 +128,11 @@ class Frame:
                 return False
             return True
 
-        return bool(await thread.call_thread(committing))
+        try:
+            async with asyncio.timeout(ANSWERS_WITHIN_S):
+                return bool(await thread.call_thread(committing))
+        except TimeoutError:
+            return False
 
     def owner_of(self, partition: int) -> str:
         """URL of the worker that owns a partition, as the last assignment told; "" where none is known."""

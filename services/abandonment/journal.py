@@ -24,6 +24,8 @@ Row = tuple[bytes, bytes | None]
 BATCH_BYTES = 400_000
 """A batch on the wire, before compression: under the brokers' default of 1 MiB for a message."""
 TRANSACTION_TIMEOUT_MS = 30_000
+FAREWELL_S = 2.0
+"""Seconds in which what is under way may end before the connection is cut."""
 
 
 class Fenced(KafkaError):  # type: ignore[misc]  # aiokafka has no types
@@ -70,7 +72,11 @@ class Journal:
 
     async def close(self) -> None:
         """What is under way is left to the next opener, which aborts it."""
-        await self._producer.stop()
+        try:
+            async with asyncio.timeout(FAREWELL_S):
+                await self._producer.stop()
+        except (KafkaError, TimeoutError):
+            await self._producer.client.close()  # It waits for a broker that does not answer.
 
     async def write(self, rows: Sequence[Row], tellings: Iterable[Outgoing]) -> Written:
         """Commit the rows, which must not be empty, and what is to be told. Raises Fenced or another KafkaError."""

@@ -44,12 +44,15 @@ class Partition:
     tellings: Tellings
     metrics: AbandonmentMetrics
     margin_ms: int
-    kept_offset: int = -1
+    kept_offset: int = field(init=False)  # The source's next offset, as the rows have it.
     _due: asyncio.Event = field(default_factory=asyncio.Event)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _written_at: int = field(default_factory=monotonic_ms)
     _changed_since: int = 0  # When the oldest change not taken came; 0: none.
     _ahead: int | None = None  # What the brokers' clock shows beyond our monotonic one, at least.
+
+    def __post_init__(self) -> None:
+        self.kept_offset = self.shard.clock.next_offset
 
     @property
     def number(self) -> int:
@@ -114,7 +117,8 @@ class Partition:
 
     async def finish(self, keeping: asyncio.Task[None]) -> None:
         """Let the write under way end, then write the rest; nothing may be heard any more. `keeping` runs `keep`."""
-        await self._idle.wait()
+        while not self._idle.is_set():  # Woken by the end of one write, the next may have begun.
+            await self._idle.wait()
         keeping.cancel()
         if self.shard.changes or self.shard.clock.next_offset != self.kept_offset:
             await self.write()

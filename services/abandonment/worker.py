@@ -21,7 +21,7 @@ from services.abandonment.restore import Changelog
 from services.abandonment.shard import MissingSetting, Shard, Stop
 from services.abandonment.store import CartStore, Disk
 from services.abandonment.store_settings import StoreSettings, UnknownStore
-from services.abandonment.watch import Movement
+from services.abandonment.watch import STUCK_AFTER_MS, Movement, Stuck
 from trolleybus.codec import Codec, UnknownSchema, UnreadableRecord
 from trolleybus.contracts.partition import partition_of
 from trolleybus.producer import KafkaUnavailable
@@ -88,6 +88,7 @@ class Worker:
         self._remaining: dict[int, int] = {}
         self._resolving: dict[int, asyncio.Task[None]] = {}
         self._sought: dict[int, int] = {}
+        self._reached: dict[int, int] = {}
         self.partitions: dict[int, Partition] = {}
         self.problem = ""
         self._stands = ""
@@ -144,6 +145,7 @@ class Worker:
     async def release(self) -> None:
         """Write what is under way, then let go of everything but the rows on disk."""
         self._share = None
+        self._reached = {}
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -161,7 +163,8 @@ class Worker:
                 await self._work(share)
             except Fenced:
                 self._metrics.fenced.inc()
-                if self._group is None or not await self._group.commit(self._offsets()):
+                # A member's commit is taken; that of one that the group has given up is not.
+                if self._group is None or not self._reached or not await self._group.commit(self._reached):
                     self.problem = "another worker has taken over; waiting for the group to say what is ours"
                     log.warning("fenced by another worker")
                     await asyncio.sleep(OUTSIDE_S)
@@ -181,10 +184,8 @@ class Worker:
         self._keep_stores(share)
         async with AsyncExitStack() as stack:
             journals = {number: self._new_journal(number) for number in share.active}
-            for journal in journals.values():
-                stack.push_async_callback(_quietly, journal.close)
             feed = self._new_feed()
-            stack.push_async_callback(_quietly, feed.close)
+            stack.push_async_callback(_close, feed, *journals.values())
             # From here on nobody else writes these partitions: what stands now is what is restored.
             await _all(feed.open(), *(journal.open() for journal in journals.values()))
             await self._changelog.restore({number: self._stores[number] for number in share.active}, self._restoring)
@@ -192,6 +193,7 @@ class Worker:
             stack.callback(self._forget, tuple(partitions))
             feed.begin({number: partition.shard.clock.next_offset for number, partition in partitions.items()})
             self.partitions = partitions
+            self._reached = self._offsets()
             self.problem = ""
             self._metrics.recovery_seconds.set(monotonic() - began)
             log.info("restored", partitions=sorted(partitions), seconds=round(monotonic() - began, 3))
@@ -216,26 +218,30 @@ class Worker:
 
     async def _go_on(self, share: Share, partitions: Mapping[int, Partition], feed: Feed) -> None:
         keeping = {number: asyncio.create_task(partition.keep()) for number, partition in partitions.items()}
-        others = [
-            asyncio.create_task(loop)
-            for loop in (
-                self._read(partitions, feed),
-                self._tick(partitions, feed),
-                self._watch(partitions, feed),
-                self._changelog.follow({number: self._stores[number] for number in share.standby}),
-            )
-        ]
+        loops = [self._read(partitions, feed), self._tick(partitions, feed), self._watch(partitions, feed)]
+        if share.standby:
+            loops.append(self._changelog.follow({number: self._stores[number] for number in share.standby}))
+        others = [asyncio.create_task(loop) for loop in loops]
         try:
             await _first_failure((*keeping.values(), *others))
         except asyncio.CancelledError:
             await _end(others)
             self._end_resolving()
-            async with asyncio.timeout(FAREWELL_S):
-                await _all(*(partition.finish(keeping[number]) for number, partition in partitions.items()))
+            await self._take_leave(partitions, keeping)
             raise
         finally:
             self._end_resolving()
             await _end((*others, *keeping.values()))
+
+    async def _take_leave(self, partitions: Mapping[int, Partition], keeping: Mapping[int, asyncio.Task[None]]) -> None:
+        """Write the rest, so that a successor need not do it again; if that does not work it will."""
+        try:
+            async with asyncio.timeout(FAREWELL_S):
+                await _all(*(partition.finish(keeping[number]) for number, partition in partitions.items()))
+                if self._group is not None and partitions:
+                    await self._group.commit(self._offsets())
+        except (KafkaError, TimeoutError) as error:
+            log.warning("the rest is left to the successor", reason=repr(error))
 
     async def _read(self, partitions: Mapping[int, Partition], feed: Feed) -> None:
         while True:
@@ -309,6 +315,7 @@ class Worker:
     async def _watch(self, partitions: Mapping[int, Partition], feed: Feed) -> None:
         """Each second: what observers see, and whether everything moves. Raises Stuck."""
         movement = Movement()
+        taken_at = monotonic_ms()
         while True:
             await asyncio.sleep(1.0)
             now = monotonic_ms()
@@ -316,12 +323,15 @@ class Worker:
                 end = feed.end(number)
                 partition.measure(end, now)
                 movement.seen(number, partition.shard.clock.next_offset, end, now)
-            if self._group is not None and not await self._group.commit(self._offsets()):
-                log.warning("the group did not take the offsets")
+            self._reached.update(self._offsets())
+            if self._group is None or not self._reached or await self._group.commit(self._reached):
+                taken_at = now
+            elif now - taken_at >= STUCK_AFTER_MS and await feed.is_reachable():
+                raise Stuck("the group has taken no offset for a minute, although Kafka answers")
             self._stands = await movement.problem(now, feed.is_reachable)
 
     def _offsets(self) -> dict[int, int]:
-        return {number: part.kept_offset for number, part in self.partitions.items() if part.kept_offset >= 0}
+        return {number: partition.kept_offset for number, partition in self.partitions.items()}
 
     def _keep_stores(self, share: Share) -> None:
         mine = share.active | share.standby
@@ -369,10 +379,10 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _quietly(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Connections that do not close in time are left to their time-outs."""
+async def _close(*connections: Feed | Journal) -> None:
+    """All at once; one that does not close in time is left to its time-outs."""
     try:
         async with asyncio.timeout(FAREWELL_S):
-            await close()
+            await _all(*(connection.close() for connection in connections))
     except (KafkaError, TimeoutError) as error:
         log.warning("a connection did not close", reason=repr(error))
