@@ -20,6 +20,7 @@ from trolleybus.avro import (
     shape_of,
     writer_source,
 )
+from trolleybus.avro.bytes_in import span
 
 
 def record(*types: Any, name: str = "R") -> dict[str, Any]:
@@ -77,6 +78,24 @@ def test_integers_around_each_change_of_width_are_as_fastavro_writes_them(moment
         assert compile_reader(schema, FIRST)(buffer.getvalue(), 0)[0] == value
 
 
+@pytest.mark.parametrize("length", [0, 1, 63, 64, 65, 127, 128, 1023, 1024, 8191, 8192, 70_000])
+def test_texts_around_each_change_of_their_lengths_width_are_as_fastavro_writes_them(length: int) -> None:
+    schema = record("string", "string")
+    values = {"f0": "x" * length, "f1": "y" * length}
+    buffer = io.BytesIO()
+    fastavro.schemaless_writer(buffer, fastavro.parse_schema(schema), values)
+    body = buffer.getvalue()
+    assert compile_writer(schema)(SimpleNamespace(**values)) == body
+    assert compile_reader(schema, Shape(one, ("f1",)))(body, 0) == ("y" * length, len(body))
+    assert compile_reader(schema, FIRST)(body, 0) == ("x" * length, len(body))
+
+
+@pytest.mark.parametrize("body", [b"\x81\x01" + b"x" * 99, b"\x80\x01" + b"x" * 63, b"\x80"])
+def test_P8_a_length_never_leads_backwards_or_past_the_end(body: bytes) -> None:
+    with pytest.raises(BAD_BYTES):
+        span(body, 0)
+
+
 ARRAY = {"type": "array", "items": "string"}
 DOUBLES = {"type": "array", "items": "double"}
 
@@ -84,7 +103,8 @@ DOUBLES = {"type": "array", "items": "double"}
 @pytest.mark.parametrize(
     ("written", "body"),
     [
-        ("string", b"\x01x"),  # Length -1.
+        ("string", b"\x01"),  # Length -1.
+        ("string", b"\x03x"),  # Length -2.
         ("string", b"\x81\x01"),  # Length -65.
         ("string", b"\x06ab"),
         ("string", b"\x04\xc3\x28"),  # No UTF-8.
