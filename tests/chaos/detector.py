@@ -33,7 +33,9 @@ A_RUN = {"kill": 8, "join": 5, "leave": 5, "stop": 6, "leader": 6, "proxy": 6, "
 EVENTS_A_MINUTE = 80_000
 SLOTS = 4
 PEACE_S = 20.0  # Without faults at the beginning: nothing may stand twice that was told then.
-AFTERMATH_MS = 20_000  # For so long after a fault its repeats may still come.
+AFTERMATH_MS = (
+    45_000  # For so long after a fault is over its repeats may still come: a session, a restore and what waited.
+)
 ENDED_AT_MOST = 40
 COMPARED_WITHIN_S = 150.0
 
@@ -45,7 +47,7 @@ class Outcome:
     suite: str = "detector"
     runs: int = 0
     events: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
+    faults: dict[str, int] = field(default_factory=dict)
     expected: int = 0
     told: int = 0
     missing: int = 0
@@ -69,7 +71,7 @@ class Outcome:
         """One run more."""
         for name in self.__slots__:
             if name == "faults":
-                self.faults.update(other["faults"])
+                self.faults = dict(Counter(self.faults) + Counter(other["faults"]))
             elif name != "suite":
                 setattr(self, name, getattr(self, name) + other[name])
 
@@ -77,8 +79,8 @@ class Outcome:
         """Whether enough was done."""
         return (
             self.events >= EVENTS
-            and self.faults.total() >= FAULTS
-            and all(self.faults[kind] >= OF_EACH for kind in KINDS)
+            and sum(self.faults.values()) >= FAULTS
+            and all(self.faults.get(kind, 0) >= OF_EACH for kind in KINDS)
         )
 
 
@@ -106,9 +108,10 @@ def _earlier() -> list[dict[str, Any]]:
 
 
 def _write(path: Path, line: dict[str, Any]) -> None:
+    text = json.dumps(line) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as lines:
-        lines.write(json.dumps(line) + "\n")
+        lines.write(text)
 
 
 def forget() -> None:
@@ -224,11 +227,14 @@ class Trial:
             if name in Outcome.__slots__:
                 setattr(self.outcome, name, getattr(findings, name))
         self.outcome.events = load.acknowledged
-        self.outcome.faults = faults.counts()
-        spans = [(fault.began, fault.ended + AFTERMATH_MS) for fault in faults.done]
-        self.outcome.duplicates_in_peace = sum(
-            not any(start <= at <= end for start, end in spans) for _, at in findings.repeats
-        )
+        self.outcome.faults = dict(faults.counts())
+        for partition, at in findings.repeats:
+            since = [at - fault.ended for fault in faults.done if fault.began <= at]
+            if not since or min(since) > AFTERMATH_MS:
+                self.outcome.duplicates_in_peace += 1
+                when = f"{min(since) / 1000:.1f} s after the last fault" if since else "before any fault"
+                text = f"partition {partition} at {at}, {when}"
+                findings.sample("duplicate in peace", self.outcome.duplicates_in_peace, text)
 
     def _struck(self, fault: Fault) -> None:
         self.outcome.not_ready_in_time += not fault.recovered
@@ -292,4 +298,4 @@ async def _unless(work: Any, *others: asyncio.Task[Any]) -> Any:
 
 def _brief(outcome: Outcome) -> str:
     said = {name: value for name, value in asdict(outcome).items() if name not in ("suite", "faults")}
-    return ", ".join(f"{name} {value}" for name, value in said.items()) + f", faults {dict(outcome.faults)}"
+    return ", ".join(f"{name} {value}" for name, value in said.items()) + f", faults {outcome.faults}"

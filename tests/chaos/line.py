@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -30,7 +29,7 @@ class Outcome:
 
     suite: str
     events: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
+    faults: dict[str, int] = field(default_factory=dict)
     missing: int = 0
     unknown: int = 0
     duplicates: int = 0
@@ -64,7 +63,7 @@ async def _shake(line: Line, stack: Stack, random: Random, seed: int, minutes: f
         kind = random.choice(FAULTS)
         print(f"fault {sum(outcome.faults.values()) + 1}: {kind}", flush=True)
         await _strike(kind, line, stack, random)
-        outcome.faults[kind] += 1
+        outcome.faults[kind] = outcome.faults.get(kind, 0) + 1
     await playing
     await settled(line, shop.store_id, LEVELS)
     log = await quiet(line, shop.store_id)

@@ -35,5 +35,5 @@ async def test_P2_detectors_killed_joined_left_and_frozen_tell_what_the_referenc
     )
     outcome = await trial.run()
     assert outcome.ok(), trial.samples()
-    assert outcome.faults.total() == 6
+    assert sum(outcome.faults.values()) == 6
     assert outcome.expected > 1_000

@@ -87,7 +87,7 @@ def read_all(
         consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for topic, partition in ends])
         left = {place for place, end in ends.items() if end > 0}
         while left:
-            messages: list[Any] = consumer.consume(500, timeout=5.0)
+            messages: list[Any] = consumer.consume(500, timeout=0.5)
             for message in messages:
                 topic, partition, offset = message.topic(), message.partition(), message.offset()
                 if message.error() is not None:
