@@ -238,6 +238,29 @@ async def test_a_projection_has_the_fields_of_the_whole_record(record: CartActiv
     assert isinstance(projected.lines, tuple)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"discount": Money(minor=-1)},
+        {"discount": Money(currency="EUR")},
+        {"step": "payment"},
+        {"total": Money(minor=300)},
+        {"total": Money(currency="EUR")},
+        {"cart_url": "https://shop.example.com/" + "x" * 60},
+        {"time_zone": "Europe/Madrid"},
+        {"lines": (CartLine(brand="Étoile"), CartLine(discount=Money(minor=5)), CartLine(price_rounded=True))},
+    ],
+    ids=str,
+)
+async def test_one_field_that_is_not_empty_among_the_last_is_seen(changed: dict[str, Any]) -> None:
+    codec = await prepared(CartActivity)
+    leaves = ("discount.minor", "discount.currency", "step", "total.minor", "total.currency", "cart_url", "time_zone")
+    line = Shape(lambda *found: found, ("discount.minor", "discount.currency", "url", "brand", "price_rounded"))
+    shape = Shape(lambda *found: found, (*leaves, ("lines", line)))
+    record = CartActivity(id="1", **changed)
+    assert codec.project(CartActivity, shape).read(codec.encode(record)) == shape.of_values(to_dict(record))
+
+
 async def test_a_projection_refuses_what_decoding_refuses_and_other_records() -> None:
     codec = await prepared(CartActivity, StoreConfig)
     projection = codec.project(CartActivity, SEEN)

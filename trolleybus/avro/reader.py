@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from trolleybus.avro import bytes_in
-from trolleybus.avro.schema import Array, Field, Map, Plain, RecordType, Type, Unsupported, check_resolution, understand
-from trolleybus.avro.shape import Shape, argument
+from trolleybus.avro.defaults import default_of
+from trolleybus.avro.schema import Array, Map, Plain, RecordType, Type, check_resolution, understand
+from trolleybus.avro.shape import Shape
 from trolleybus.avro.source import Source
 
 T = TypeVar("T")
@@ -104,9 +104,14 @@ class _Generator:
         wanted = dict(_path_and_shape(field) for field in shape.fields)
         found = self._record(list(_steps(writer, ours, wanted)))
         missing = [path for path in wanted if path not in found]
-        found |= {path: self._default(writer, ours, path, wanted[path]) for path in missing}
+        found |= {path: self._default(default_of(writer, ours, path, wanted[path])) for path in missing}
         arguments = ", ".join(found[_path_and_shape(field)[0]] for field in shape.fields)
         return f"{self._source.constant(shape.make)}({arguments})"
+
+    def _default(self, make: Callable[[], Any]) -> str:
+        """The expression of what our schema says instead: made anew for each record unless it cannot be changed."""
+        made = make()
+        return self._source.constant(made) if isinstance(made, _UNCHANGING) else f"{self._source.constant(make)}()"
 
     def _record(self, steps: list[_Step]) -> dict[str, str]:
         """Read fields; the locals of what is wanted of them, by path."""
@@ -276,22 +281,6 @@ class _Generator:
             for part in item:
                 self._skip(part)
 
-    def _default(self, writer: RecordType, ours: RecordType, path: str, shape: Shape[Any] | None) -> str:
-        """The expression of what is wanted and not written: our schema's default."""
-        name, _, rest = path.partition(".")
-        field = ours.field(name)
-        if field is None:
-            raise LookupError(f"{ours.name} has no field {name!r}")
-        written = writer.field(name)
-        if written is None:
-            value = partial(argument, (path, shape) if shape else path, {name: _whole_default(field)})
-            # Made anew for each record unless it cannot be changed.
-            made = value()
-            return self._source.constant(made) if isinstance(made, _UNCHANGING) else f"{self._source.constant(value)}()"
-        if isinstance(written.type, RecordType) and isinstance(field.type, RecordType):
-            return self._default(written.type, field.type, rest, shape)
-        raise LookupError(f"{name!r} of {ours.name} is no record with a field {rest!r}")
-
 
 def _kind(written: Type) -> str:
     match written:
@@ -304,27 +293,6 @@ def _kind(written: Type) -> str:
 
 def _may_be_zero(step: _Step) -> bool:
     return _kind(step.written) in _EMPTY
-
-
-def _whole_default(field: Field) -> Any:
-    if field.default is None:
-        raise Unsupported(f"{field.name!r} is not written and has no default")
-    return _completed(field.type, field.default[0])
-
-
-def _completed(ours: Type, value: Any) -> Any:
-    """A default with the defaults of what it leaves out."""
-    match ours:
-        case RecordType():
-            return {
-                field.name: _completed(field.type, value[field.name]) if field.name in value else _whole_default(field)
-                for field in ours.fields
-            }
-        case Array():
-            return [_completed(ours.items, item) for item in value]
-        case Plain("bytes"):
-            return value.encode("latin-1")  # How Avro writes bytes in JSON.
-    return value
 
 
 def _path_and_shape(field: str | tuple[str, Shape[Any]]) -> tuple[str, Shape[Any] | None]:
