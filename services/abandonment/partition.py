@@ -133,8 +133,10 @@ class Partition:
         if there is not None:
             metrics.clock_behind.labels(name).set(max(0, there - shard.clock.now) / 1000)
         for note, count in shard.notes.items():
-            (metrics.replayed if note == "replayed" else metrics.records.labels(note)).inc(count)
+            metrics.records.labels(note.value).inc(count)
         shard.notes.clear()
+        metrics.replayed.inc(shard.replayed)
+        shard.replayed = 0
         for mistake in shard.mistakes:
             log.error("a record was parked for a mistake in the detector", partition=self.number, exc_info=mistake)
         shard.mistakes.clear()

@@ -96,8 +96,10 @@ def apply(state: CartState | None, activity: Activity, arrival_ms: int, position
 
     `setting` is the record's. Raises Rejected, and nothing else, for absurd values.
     """
+    if _is_ignored(activity):
+        return Step(state, (), IGNORED)
     check(activity, arrival_ms)
-    if not activity.cart_id or _is_ignored(activity):
+    if not activity.cart_id:
         return Step(state, (), IGNORED)
     id_ = compact(activity.id)
     if state is not None and (state.seen.knows(id_) or _replayed(state, position)):

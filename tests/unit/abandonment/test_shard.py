@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from services.abandonment.domain.activity import Activity, activity_of
 from services.abandonment.domain.effects import Effect
+from services.abandonment.domain.engine import Note
 from services.abandonment.domain.setting import Setting
 from services.abandonment.domain.timers import Timers
 from services.abandonment.shard import RETRY_MS, Changes, MissingSetting, Shard
@@ -157,7 +158,7 @@ def test_P2_records_that_were_heard_before_are_passed_over_and_missing_ones_stop
     records = [record(offset, offset * MINUTE) for offset in range(6)]
     assert shard.hear(records[:3]) is None
     assert shard.hear(records[1:4]) is None
-    assert (shard.notes["applied"], shard.notes["replayed"]) == (4, 2)
+    assert (shard.notes[Note.APPLIED], shard.replayed) == (4, 2)
     stop = shard.hear(records[5:])
     assert stop is not None
     assert (stop.at, stop.waits_for, shard.clock.next_offset) == (0, None, 4)
