@@ -119,10 +119,12 @@ def apply(state: CartState | None, activity: Activity, arrival_ms: int, position
     state.config_version = setting.version if setting.version > newest else newest
     _learn(state, activity, at)
     if activity.kind == "order_placed":
-        return Step(state, _order(state, activity, at, setting), note)
-    if at <= state.closed_until:
-        return Step(state, (), note)  # In the shadow of an order or of an expiry.
-    return Step(state, _activity(state, activity, at, setting), note)
+        made = _order(state, activity, at, setting)
+    elif at <= state.closed_until:
+        made = ()  # In the shadow of an order or of an expiry.
+    else:
+        made = _activity(state, activity, at, setting)
+    return Step(state, made, note)
 
 
 def take(

@@ -323,13 +323,15 @@ def test_several_levels_due_at_once_fire_in_order_each_with_its_own_cause() -> N
     ]
 
 
-def test_a_cart_opened_by_a_late_record_counts_from_its_first_item() -> None:
+@pytest.mark.parametrize("kind", ["lines_added", "lines_set"])
+@pytest.mark.parametrize("earlier", [1, 8 * MINUTE])
+def test_a_cart_opened_by_a_late_record_counts_from_its_first_item(kind: str, earlier: int) -> None:
     cart = Cart()
     cart.hear(activity("lines_added", 10 * MINUTE, line("b")))
-    cart.hear(activity("lines_added", 2 * MINUTE, line("a")), arrival=11 * MINUTE)
+    cart.hear(activity(kind, 10 * MINUTE - earlier, line("a")), arrival=11 * MINUTE)
     (told_of,) = cart.silence(HOUR - 1)
     assert isinstance(told_of, CartAbandoned)
-    assert told_of.opened_at == START + 2 * MINUTE
+    assert told_of.opened_at == START + 10 * MINUTE - earlier
 
 
 @pytest.mark.parametrize(

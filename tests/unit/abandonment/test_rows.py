@@ -120,7 +120,7 @@ def test_P8_a_damaged_row_is_refused(state: CartState, data: st.DataObject) -> N
         msgspec.msgpack.encode([ROW_VERSION, "store"]),
         msgspec.msgpack.encode([ROW_VERSION, "store", 5]),
         msgspec.msgpack.encode([ROW_VERSION, "store", "cart", "tomorrow's status"]),
-        msgspec.msgpack.encode([ROW_VERSION, "store", "cart", "open", *[0] * 60]),
+        msgspec.msgpack.encode([*msgspec.msgpack.decode(CartState(store_id="s", cart_id="c").to_row()), 0]),
         msgspec.msgpack.encode({"store_id": "store", "cart_id": "cart"}),
     ],
 )
