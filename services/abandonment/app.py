@@ -152,4 +152,4 @@ async def beating(pulse: Pulse) -> None:
 def spare_the_collector() -> None:
     """Millions of keys and timers live long and form no cycles: looking through them for some is a waste."""
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(200_000, 50, 100)

@@ -172,12 +172,8 @@ class Shard:
             if setting is None:
                 self.timers.set(key, now + RETRY_MS)
                 continue
-            step = advance(state, now, setting)
-            if step.state is state:
+            if self._advanced(key, state, now, setting) is state:
                 self.timers.set(key, next_due(state, setting))
-            else:
-                self.effects.extend(step.effects)
-                self._set(key, step.state, setting)
         self._read.clear()
 
     def take(self) -> Changes:
@@ -208,10 +204,7 @@ class Shard:
         try:
             for place, (record, activity) in enumerate(zip(records, self._decoded(records), strict=True), first):
                 try:
-                    if isinstance(activity, Activity):
-                        self._apply(record, activity)
-                    else:
-                        raise activity
+                    self._apply(record, activity)
                 except (UnknownSchema, MissingSetting) as waiting:
                     return Stop(place, waiting)
                 except (UnreadableRecord, Rejected) as error:
@@ -234,10 +227,10 @@ class Shard:
                 decoded.append(error)
         return decoded
 
-    def _apply(self, record: ConsumerRecord, activity: Activity) -> None:
-        arrival, key, cart_id = record.timestamp, record.key, activity.cart_id
-        if activity.imported:
-            arrival = activity.received_at or activity.occurred_at
+    def _apply(self, record: ConsumerRecord, activity: Activity | Exception) -> None:
+        if isinstance(activity, Exception):
+            raise activity
+        key, cart_id = record.key, activity.cart_id
         version = activity.store_id, activity.config_version
         setting = self._judged_by.get(version)
         if setting is None:
@@ -248,20 +241,26 @@ class Shard:
         if cart_id and key != f"{activity.store_id}:{cart_id}".encode():
             raise Rejected(f"the key {key!r} is not of store {activity.store_id} and cart {cart_id}")
         if not cart_id and activity.kind == "import_ended":
-            self._end_import(activity, arrival, record.offset, setting)
+            self._end_import(activity, record, setting)
         else:
-            self._hear(key, activity, arrival, record.offset, setting)
-        self.clock.applied(record.offset, 0 if activity.imported else arrival)
+            self._hear(key, activity, record, setting)
+        self.clock.applied(record.offset, 0 if activity.imported else record.timestamp)
 
-    def _hear(self, key: bytes, activity: Activity, arrival: int, offset: int, setting: Setting) -> None:
+    def _hear(self, key: bytes, activity: Activity, record: ConsumerRecord, setting: Setting) -> None:
         before, due = self._kept(key) if activity.cart_id else NEW
-        position = Position(self.partition, offset)
+        arrival = record.timestamp
+        if activity.imported:
+            if before is not None and before.origin != HELD:
+                # The clock has advanced this cart to the time of the append, or is about to: it must not matter which.
+                before = self._advanced(key, before, arrival, setting)
+                due = arrival + 1
+            if before is None or before.origin == HELD:
+                arrival = activity.received_at or activity.occurred_at  # History arrives when it says.
+        position = Position(self.partition, record.offset)
         if before is None or arrival < due:
             step = apply(before, activity, arrival, position, setting)
         else:
-            in_force = setting
-            if before.config_version != setting.version:
-                in_force = self.settings.known(before.store_id, before.config_version) or setting
+            in_force = self._in_force(before, setting)
             step = take(before, activity, arrival, position, in_force=in_force, setting=setting)
         if step.effects:
             self.effects.extend(step.effects)
@@ -269,14 +268,27 @@ class Shard:
         if step.state is not before:
             self._set(key, step.state, setting)
 
-    def _end_import(self, activity: Activity, arrival: int, offset: int, setting: Setting) -> None:
+    def _advanced(self, key: bytes, before: CartState, to_ms: int, setting: Setting) -> CartState | None:
+        step = advance(before, to_ms, self._in_force(before, setting))
+        if step.state is not before:
+            self.effects.extend(step.effects)
+            self._set(key, step.state, setting)
+        return step.state
+
+    def _in_force(self, state: CartState, setting: Setting) -> Setting:
+        """The setting of a cart, which mostly is that of the record at hand."""
+        if state.config_version == setting.version:
+            return setting
+        return self.settings.known(state.store_id, state.config_version) or setting
+
+    def _end_import(self, activity: Activity, record: ConsumerRecord, setting: Setting) -> None:
         """An end-of-import marker of a whole store: every cart of it that waits for one."""
         for key in list(self._held(activity.store_id)):
             state = self._state(key)
             if state is not None and state.origin == HELD:
                 of_cart = Activity(**{name: getattr(activity, name) for name in activity.__struct_fields__})
                 of_cart.cart_id = state.cart_id
-                self._hear(key, of_cart, arrival, offset, setting)
+                self._hear(key, of_cart, record, setting)
 
     def _held(self, store_id: str) -> Iterator[bytes]:
         prefix = f"{store_id}:".encode()
@@ -301,9 +313,7 @@ class Shard:
     def _set(self, key: bytes, state: CartState | None, setting: Setting) -> None:
         due = None
         if state is not None:
-            if state.config_version != setting.version:
-                setting = self.settings.known(state.store_id, state.config_version) or setting
-            due = next_due(state, setting)
+            due = next_due(state, self._in_force(state, setting))
         self._changed[key] = Kept(state, due or 0)
         self.timers.set(key, due)
 

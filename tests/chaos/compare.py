@@ -101,7 +101,8 @@ class _Facts:
             values = seen.values
             found.events += 1
             arrival = values["received_at"] if values["imported"] else seen.at
-            plain = {name: values[name] for name in NEEDED}
+            plain = {name: values[name] for name in NEEDED} | {"appended": seen.at}
+            plain["appended"] = seen.at
             plain["lines"] = [(line["line_id"], line["quantity"]) for line in values["lines"]]
             logs[values["store_id"]].append((arrival, plain))
             self.heard[values["store_id"], values["cart_id"]].append((seen.offset, arrival, plain))

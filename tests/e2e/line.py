@@ -102,7 +102,9 @@ def expected_facts(log: Iterable[Seen], levels: list[int], until: int) -> set[tu
     setting = {"levels": levels, "expiry": 2_592_000, "detection_from": 0}
     by_version = {seen.values["config_version"]: setting for seen in activity}
     in_order = sorted(activity, key=lambda seen: (seen.partition, seen.offset))
-    facts = oracle.detect([(seen.at, _plain(seen.values)) for seen in in_order], by_version, until)
+    facts = oracle.detect(
+        [(seen.at, {**_plain(seen.values), "appended": seen.at}) for seen in in_order], by_version, until
+    )
     return {_key(fact["kind"], ids.episode(fact["store"], fact["cart"], fact["episode"]), fact) for fact in facts}
 
 

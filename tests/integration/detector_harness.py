@@ -162,7 +162,7 @@ class Detectors:
             if usable and message.key == self.topics["cart.activity"].key_of(record):
                 assert isinstance(record, CartActivity)
                 arrival = record.received_at if record.imported else message.timestamp
-                log.append((arrival, as_plain(record)))
+                log.append((arrival, {**as_plain(record), "appended": message.timestamp}))
         settings = {
             version: {"levels": one.levels, "expiry": one.expiry_seconds, "detection_from": one.detection_from}
             for version, one in self.settings.items()

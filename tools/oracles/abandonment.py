@@ -3,6 +3,7 @@ but the records heard. It shares no code with the service.
 
 A log is a list of (arrival, record), a record a dict with the fields of CartActivity that are used here, and settings
 are dicts {"levels", "expiry", "detection_from"} by config_version. Times are milliseconds, levels and expiry seconds.
+An imported record arrives when it says, and tells in "appended" when the log took it.
 """
 
 from __future__ import annotations
@@ -91,6 +92,10 @@ class _Cart:
                 self.open, self.closed_at, self.shadow = False, due, max(self.shadow, last)
 
     def hear(self, arrival: int, record: Record) -> None:
+        if record["imported"] and self.heard and not self.held:
+            # History of a cart that lives: it has been silent until the record was appended.
+            self.silence(record["appended"])
+            arrival = record["appended"] if self.heard else arrival
         self.silence(arrival)
         if any(record["id"] == known["id"] for _, known in self.heard):
             return

@@ -23,7 +23,7 @@ def told_by_the_reference(log: Log, configs: Mapping[int, StoreConfig], until: i
         version: {"levels": config.levels, "expiry": config.expiry_seconds, "detection_from": config.detection_from}
         for version, config in configs.items()
     }
-    facts = detect([(arrival, _plain(record)) for arrival, record in log], settings, until)
+    facts = detect([(arrival, {**_plain(record), "appended": arrival}) for arrival, record in log], settings, until)
     return _by_cart(((fact["store"], fact["cart"]), _essence_of_fact(fact)) for fact in facts)
 
 

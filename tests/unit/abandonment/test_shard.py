@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka import ConsumerRecord
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.abandonment.domain.activity import Activity, activity_of
@@ -232,6 +232,44 @@ def test_an_end_of_import_without_a_cart_releases_every_held_cart_of_its_store(t
     assert all(effect.imported for effect in shard.effects)
     shard.clock.end_seen(5, START + HOUR)
     assert [effect.cart_id for effect in told_by(shard)].count("old-1") == 1
+
+
+@given(
+    history=st.lists(
+        st.tuples(
+            st.sampled_from(["lines_added", "cart_emptied", "order_placed", "product_viewed"]), st.integers(0, 90)
+        ),
+        max_size=4,
+    ),
+    appended=st.sampled_from([1, 16, 61, 24 * 60 + 1, 31 * 24 * 60, 40 * 24 * 60]),
+)
+@settings(max_examples=60, deadline=None)
+def test_P2_history_of_a_cart_that_lives_gives_the_same_whether_the_clock_or_the_history_comes_first(
+    tmp_path_factory: pytest.TempPathFactory, history: list[tuple[str, int]], appended: int
+) -> None:
+    told: list[list[tuple[str, str, int]]] = []
+    disk = Disk(tmp_path_factory.mktemp("rows"))
+    for comes_first in ("clock", "history"):
+        store = disk.open(len(told))
+        shard = Table(store).shard()
+        heard(shard, 0)
+        if comes_first == "clock":
+            shard.clock.end_seen(1, START + appended * MINUTE)
+            shard.silence(100)
+        for number, (kind, at) in enumerate(history):
+            imported = record(
+                shard.clock.next_offset, at * MINUTE, kind, id=f"old-{number}", imported=True, order_id=f"o-{number}",
+                received_at=START + at * MINUTE,
+            )  # fmt: skip
+            imported.timestamp = START + appended * MINUTE
+            assert shard.hear([imported]) is None
+        shard.clock.end_seen(shard.clock.next_offset, START + 100 * DAY)
+        shard.silence(100)
+        told.append([(type(effect).__name__, effect.id, effect.cause.ordinal) for effect in shard.effects])
+        assert not shard.mistakes
+        store.close()
+    disk.close()
+    assert told[0] == told[1]
 
 
 def test_a_cart_of_a_store_that_is_not_known_waits_and_is_looked_at_again(table: Table) -> None:
