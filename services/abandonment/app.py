@@ -17,6 +17,7 @@ from services.abandonment.changelog import cluster_of, ensure_changelog
 from services.abandonment.feed import Feed
 from services.abandonment.frame import Frame, changelog_name, quieten
 from services.abandonment.journal import Journal
+from services.abandonment.log_ends import LogEnds
 from services.abandonment.metrics import AbandonmentMetrics
 from services.abandonment.partition import Partition
 from services.abandonment.restore import Changelog
@@ -80,6 +81,7 @@ def build(settings: AbandonmentSettings) -> FastAPI:
             new_feed=lambda: Feed(
                 bootstrap, source, fetch_wait_ms=settings.fetch_wait_ms, batch=settings.batch_records
             ),
+            new_log_ends=lambda: LogEnds(bootstrap, source.full_name),
             new_shard=lambda number, store: Shard(number, store, store_settings, reader),
             new_partition=lambda shard, journal, store: Partition(
                 shard, journal, store, tellings, metrics, settings.clock_margin_ms

@@ -1,35 +1,17 @@
-"""Reads cart.activity below Faust: the partitions of this worker, each from where its own state stands.
-
-Every fetch also tells where the log ended and when that was asked, which is the clock of a partition without records.
-"""
+"""Reads cart.activity below Faust: the partitions of this worker, each from where its own state stands."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
-from aiokafka.protocol.fetch import FetchRequest
 
 from trolleybus.topics import Topic
 
 FETCH_BYTES = 2 << 20
 """Of one partition at once; above the brokers' default bound of a message."""
-
-
-class End(NamedTuple):
-    """A fetch sent at that time (monotonic, ms) found the log ending there."""
-
-    offset: int
-    sent_at: int
-
-
-def monotonic_ms() -> int:
-    """A clock that no one can set."""
-    return time.monotonic_ns() // 1_000_000
 
 
 class Feed:
@@ -39,7 +21,6 @@ class Feed:
         self._bootstrap = bootstrap
         self._topic = topic.full_name
         self._batch = batch
-        self._ends: dict[int, End] = {}
         self._kafka = AIOKafkaConsumer(
             bootstrap_servers=bootstrap,
             enable_auto_commit=False,
@@ -53,7 +34,6 @@ class Feed:
     async def open(self) -> None:
         """Connect. Raises KafkaError."""
         await self._kafka.start()
-        self._watch()
 
     async def bounds(self, partitions: Collection[int]) -> Mapping[int, tuple[int, int]]:
         """The first offset of each partition, and the next to be appended. Raises KafkaError."""
@@ -91,26 +71,5 @@ class Feed:
         finally:
             await other.stop()
 
-    def end(self, partition: int) -> End | None:
-        """The last that a fetch told of the partition's end."""
-        return self._ends.get(partition)
-
     def _place(self, partition: int) -> TopicPartition:
         return TopicPartition(self._topic, partition)
-
-    def _watch(self) -> None:
-        client = self._kafka._client  # the one place through which every request goes
-        send = client.send
-
-        async def watched(node_id: int, request: Any, **more: Any) -> Any:
-            if not isinstance(request, FetchRequest):
-                return await send(node_id, request, **more)
-            sent_at = monotonic_ms()
-            response = await send(node_id, request, **more)
-            for _topic, partitions in response.topics:
-                for partition, error, high_water, *_ in partitions:
-                    if error == 0:
-                        self._ends[partition] = End(high_water, sent_at)
-            return response
-
-        client.send = watched

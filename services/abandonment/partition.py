@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from services.abandonment.feed import End, monotonic_ms
 from services.abandonment.journal import Journal
+from services.abandonment.log_ends import End, monotonic_ms
 from services.abandonment.metrics import AbandonmentMetrics
 from services.abandonment.shard import Changes, Shard
 from services.abandonment.store import CartStore
@@ -73,7 +73,7 @@ class Partition:
     def tick(self, end: End | None, now: int) -> None:
         """Let silence speak, and see whether something is to be written."""
         if end is not None and self._ahead is not None:
-            self.shard.clock.end_seen(end.offset, end.sent_at + self._ahead - self.margin_ms)
+            self.shard.clock.end_seen(end.offset, end.asked_at + self._ahead - self.margin_ms)
         if not self.is_full:
             self.shard.silence(DUE_AT_ONCE)
         self.consider(now)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 
-from services.abandonment.feed import End
+from services.abandonment.log_ends import End
 from trolleybus.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -36,7 +36,7 @@ class Movement:
         if known is None or known[0] != next_offset:
             self._moved[partition] = next_offset, now
         elif end is not None and end.offset <= next_offset:
-            self._moved[partition] = next_offset, max(known[1], end.sent_at)
+            self._moved[partition] = next_offset, max(known[1], end.asked_at)
 
     async def problem(self, now: int, is_reachable: Callable[[], Awaitable[bool]]) -> str:
         """What to tell of the partition that has not moved for longest; "" if all move. Raises Stuck."""

@@ -12,9 +12,10 @@ from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from services.abandonment.api import CartView, Elsewhere, Restoring
-from services.abandonment.feed import Feed, monotonic_ms
+from services.abandonment.feed import Feed
 from services.abandonment.frame import Share
 from services.abandonment.journal import Fenced, Journal
+from services.abandonment.log_ends import End, LogEnds, monotonic_ms
 from services.abandonment.metrics import AbandonmentMetrics
 from services.abandonment.partition import Partition
 from services.abandonment.restore import Changelog
@@ -33,6 +34,8 @@ log = get_logger(__name__)
 
 LONGEST_PAUSE = 5.0
 """Seconds between tries while Kafka or the registry is away."""
+PAUSE_S = 0.2
+"""Seconds before a question that failed is asked again."""
 FAREWELL_S = 3.0
 """Seconds in which what is under way is written before the partitions go to others."""
 
@@ -61,6 +64,7 @@ class Worker:
         changelog: Changelog,
         new_journal: Callable[[int], Journal],
         new_feed: Callable[[], Feed],
+        new_log_ends: Callable[[], LogEnds],
         new_shard: Callable[[int, CartStore], Shard],
         new_partition: Callable[[Shard, Journal, CartStore], Partition],
         codec: Codec,
@@ -73,6 +77,7 @@ class Worker:
         self._changelog = changelog
         self._new_journal = new_journal
         self._new_feed = new_feed
+        self._new_log_ends = new_log_ends
         self._new_shard = new_shard
         self._new_partition = new_partition
         self._codec = codec
@@ -184,10 +189,10 @@ class Worker:
         self._keep_stores(share)
         async with AsyncExitStack() as stack:
             journals = {number: self._new_journal(number) for number in share.active}
-            feed = self._new_feed()
-            stack.push_async_callback(_close, feed, *journals.values())
+            feed, log_ends = self._new_feed(), self._new_log_ends()
+            stack.push_async_callback(_close, feed, log_ends, *journals.values())
             # From here on nobody else writes these partitions: what stands now is what is restored.
-            await _all(feed.open(), *(journal.open() for journal in journals.values()))
+            await _all(feed.open(), log_ends.open(), *(journal.open() for journal in journals.values()))
             await self._changelog.restore({number: self._stores[number] for number in share.active}, self._restoring)
             partitions = await self._begin(share, journals, feed)
             stack.callback(self._forget, tuple(partitions))
@@ -197,7 +202,7 @@ class Worker:
             self.problem = ""
             self._metrics.recovery_seconds.set(monotonic() - began)
             log.info("restored", partitions=sorted(partitions), seconds=round(monotonic() - began, 3))
-            await self._go_on(share, partitions, feed)
+            await self._go_on(share, partitions, feed, log_ends)
 
     async def _begin(self, share: Share, journals: Mapping[int, Journal], feed: Feed) -> dict[int, Partition]:
         partitions = {}
@@ -216,9 +221,15 @@ class Worker:
             await asyncio.sleep(0)
         return partitions
 
-    async def _go_on(self, share: Share, partitions: Mapping[int, Partition], feed: Feed) -> None:
+    async def _go_on(self, share: Share, partitions: Mapping[int, Partition], feed: Feed, log_ends: LogEnds) -> None:
         keeping = {number: asyncio.create_task(partition.keep()) for number, partition in partitions.items()}
-        loops = [self._read(partitions, feed), self._tick(partitions, feed), self._watch(partitions, feed)]
+        ends: dict[int, End] = {}
+        loops = [
+            self._read(partitions, feed),
+            self._ask(ends, partitions, log_ends),
+            self._tick(partitions, ends),
+            self._watch(partitions, ends, feed),
+        ]
         if share.standby:
             loops.append(self._changelog.follow({number: self._stores[number] for number in share.standby}))
         others = [asyncio.create_task(loop) for loop in loops]
@@ -306,13 +317,23 @@ class Worker:
                 self.problem = ""
                 return
 
-    async def _tick(self, partitions: Mapping[int, Partition], feed: Feed) -> None:
+    async def _ask(self, ends: dict[int, End], partitions: Mapping[int, Partition], log_ends: LogEnds) -> None:
+        """Keep the ends of the log up to date; where a leader does not answer the last word stands, and its time."""
+        while True:
+            try:
+                ends.update(await log_ends.ask(partitions))
+            except KafkaError as error:
+                log.debug("no leader was asked for its end", reason=repr(error))
+                await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(self._tick_seconds)
+
+    async def _tick(self, partitions: Mapping[int, Partition], ends: Mapping[int, End]) -> None:
         while True:
             await asyncio.sleep(self._tick_seconds)
             for number, partition in partitions.items():
-                partition.tick(feed.end(number), monotonic_ms())
+                partition.tick(ends.get(number), monotonic_ms())
 
-    async def _watch(self, partitions: Mapping[int, Partition], feed: Feed) -> None:
+    async def _watch(self, partitions: Mapping[int, Partition], ends: Mapping[int, End], feed: Feed) -> None:
         """Each second: what observers see, and whether everything moves. Raises Stuck."""
         movement = Movement()
         taken_at = monotonic_ms()
@@ -320,7 +341,7 @@ class Worker:
             await asyncio.sleep(1.0)
             now = monotonic_ms()
             for number, partition in partitions.items():
-                end = feed.end(number)
+                end = ends.get(number)
                 partition.measure(end, now)
                 movement.seen(number, partition.shard.clock.next_offset, end, now)
             self._reached.update(self._offsets())
@@ -379,7 +400,7 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _close(*connections: Feed | Journal) -> None:
+async def _close(*connections: Feed | LogEnds | Journal) -> None:
     """All at once; one that does not close in time is left to its time-outs."""
     try:
         async with asyncio.timeout(FAREWELL_S):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.abandonment.feed import End
+from services.abandonment.log_ends import End
 from services.abandonment.watch import STUCK_AFTER_MS, TOLD_AFTER_MS, Movement, Stuck
 
 
