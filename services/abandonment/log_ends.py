@@ -88,16 +88,20 @@ class LogEnds:
 
     async def _find_leaders(self) -> Mapping[int, _Leader]:
         await self._client.force_metadata_update()
-        node = self._client.get_random_node()
-        if node is None:
-            raise NodeNotReadyError("no broker is known")
-        answer = await self._client.send(node, _LeadersRequest(self._topic))
-        return {
-            index: _Leader(leader, epoch)
-            for _, name, _, entries in answer.topics
-            if name == self._topic
-            for _, index, leader, epoch, *_ in entries
-        }
+        refused: KafkaError = NodeNotReadyError("no broker is known")
+        for broker in self._client.cluster.brokers():
+            try:
+                answer = await self._client.send(broker.nodeId, _LeadersRequest(self._topic))
+            except KafkaError as error:
+                refused = error
+                continue
+            return {
+                index: _Leader(leader, epoch)
+                for _, name, _, entries in answer.topics
+                if name == self._topic
+                for _, index, leader, epoch, *_ in entries
+            }
+        raise refused
 
 
 class _EndsResponseV3(Response):  # type: ignore[misc]  # aiokafka has no types

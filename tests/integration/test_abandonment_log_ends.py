@@ -46,19 +46,17 @@ async def test_P2_the_end_is_the_leaders_own_and_not_what_is_replicated(cluster:
             assert told[0].offset == 3
             (described,) = await admin.describe_topics([TOPIC])
             (partition,) = described["partitions"]
-            followers = [node for node in partition["replicas"] if node != partition["leader"]]
-            for node in followers:
-                cluster.pause(f"kafka-{node}")
+            follower = next(node for node in partition["replicas"] if node != partition["leader"])
+            cluster.pause(f"kafka-{follower}")
             before = monotonic_ms()
-            for _ in range(2):
+            for _ in range(7):
                 await producer.send_and_wait(TOPIC, b"y")
             watermark = (await consumer.end_offsets([TopicPartition(TOPIC, 0)]))[TopicPartition(TOPIC, 0)]
             told = await ends.ask([0])
-            assert told[0].offset == 5
-            assert watermark <= 3
+            assert told[0].offset == 10
+            assert watermark < 10
             assert before <= told[0].asked_at <= monotonic_ms()
-            for node in followers:
-                cluster.resume(f"kafka-{node}")
+            cluster.resume(f"kafka-{follower}")
     finally:
         await asyncio.gather(ends.close(), consumer.stop(), producer.stop(), admin.close())
 
