@@ -140,7 +140,7 @@ async def _one_run(seed: int, minutes: float) -> Outcome:
                 pace=Pace(rate=1_800),
                 events=round(EVENTS_A_MINUTE * minutes),
                 wanted={kind: max(1, round(count * minutes / 5)) for kind, count in A_RUN.items()},
-                pause=(2.0, 8.0),
+                pause=(1.0, 4.0),
                 peace_s=PEACE_S,
                 stores=STORES,
             )
