@@ -27,6 +27,7 @@ from services.abandonment.store import Disk
 from services.abandonment.store_settings import StoreSettings
 from services.abandonment.tellings import Tellings
 from services.abandonment.watch import Pulse
+from services.abandonment.work import Work
 from services.abandonment.worker import Worker
 from trolleybus.codec import Codec
 from trolleybus.contracts.recovery import CartAbandoned, CartCleared, CartExpired, CartRecovered, CartResumed
@@ -86,11 +87,19 @@ def build(settings: AbandonmentSettings) -> FastAPI:
             new_partition=lambda shard, journal, store: Partition(
                 shard, journal, store, tellings, metrics, settings.clock_margin_ms
             ),
-            codec=codec,
+            new_work=lambda partitions, feed, log_ends, group: Work(
+                partitions,
+                feed=feed,
+                log_ends=log_ends,
+                group=group,
+                codec=codec,
+                settings=store_settings,
+                metrics=metrics,
+                tick_seconds=settings.tick_seconds,
+            ),
             settings=store_settings,
             metrics=metrics,
             partitions=partitions,
-            tick_seconds=settings.tick_seconds,
         )
         frame = Frame(
             group,

@@ -15,7 +15,7 @@ from random import Random
 from statistics import median
 from uuid import UUID
 
-from services.abandonment.recording import record_line, settings_line
+from services.abandonment.rehearsal.recording import record_line, settings_line
 from tests.bench.detector.mix import SHOPPING, Event, kinds
 from tests.bench.detector.sizes import RUNS, events
 from tests.bench.figures import Figure

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from services.abandonment.commands.carts import show
 from services.abandonment.commands.record import record
 from services.abandonment.commands.replay import replay
-from services.abandonment.recording import record_line, settings_line
+from services.abandonment.rehearsal.recording import record_line, settings_line
 from tests.integration.detector_harness import Detectors, Process, activity, batches, eventually, now_ms, world
 from trolleybus.cli import CommandError
 from trolleybus.contracts.cart import CartActivity

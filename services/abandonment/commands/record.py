@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from services.abandonment.commands.options import moment, private_file
-from services.abandonment.recorder import Recorded, Recorder
+from services.abandonment.rehearsal.recorder import Recorded, Recorder
 from trolleybus.cli import CommandError, environment
 from trolleybus.codec import Codec
 from trolleybus.registry import Registry, RegistryError

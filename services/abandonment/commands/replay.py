@@ -16,9 +16,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Column, Table
 
 from services.abandonment.commands.options import levels_of, moment, private_file
-from services.abandonment.recording import RecordingError, open_lines
-from services.abandonment.rehearsal import Settings
-from services.abandonment.replaying import Outcome, Replay, read_settings
+from services.abandonment.rehearsal.carts import Settings
+from services.abandonment.rehearsal.recording import RecordingError, open_lines
+from services.abandonment.rehearsal.replay import Outcome, Replay, read_settings
 from trolleybus.cli import CommandError
 from trolleybus.contracts.durations import text
 from trolleybus.contracts.money import Money

@@ -12,7 +12,7 @@ from services.abandonment.domain.activity import activity_of
 from services.abandonment.domain.effects import Effect
 from services.abandonment.domain.engine import Note
 from services.abandonment.domain.state import Position
-from services.abandonment.rehearsal import SLACK_MS, OutOfOrder, Rehearsal, Settings, UnknownStore
+from services.abandonment.rehearsal.carts import SLACK_MS, OutOfOrder, Rehearsal, Settings, UnknownStore
 from tests.unit.abandonment.records import DAY, HOUR, MINUTE, START, STORE, activity, line, told
 from tests.unit.abandonment.reference import Log, told_by_the_engine, told_by_the_reference
 from tests.unit.abandonment.test_engine_against_the_reference import CONFIGS, END, logs

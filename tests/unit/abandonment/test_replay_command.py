@@ -18,7 +18,14 @@ from typer.testing import CliRunner, Result
 
 from services.abandonment.commands.replay import replay
 from services.abandonment.domain.activity import activity_of
-from services.abandonment.recording import Arrived, Heading, heading_line, read_line, record_line, settings_line
+from services.abandonment.rehearsal.recording import (
+    Arrived,
+    Heading,
+    heading_line,
+    read_line,
+    record_line,
+    settings_line,
+)
 from tests.unit.abandonment.records import DAY, HOUR, MINUTE, START, STORE, activity, euros, line
 from tests.unit.abandonment.reference import Log, told_by_the_reference
 from tests.unit.abandonment.test_engine_against_the_reference import CONFIGS, logs

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from services.abandonment.recording import Heading, heading_line, record_line, settings_line
+from services.abandonment.rehearsal.recording import Heading, heading_line, record_line, settings_line
 from trolleybus.codec import Codec, UnreadableRecord
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.stores import StoreConfig

@@ -12,9 +12,17 @@ import msgspec
 
 from services.abandonment.domain.checks import Rejected
 from services.abandonment.domain.effects import Effect
-from services.abandonment.recording import Arrived, BadLine, Heading, Lines, RecordingError, open_lines, read_line
-from services.abandonment.rehearsal import OutOfOrder, Rehearsal, Settings, UnknownStore
-from services.abandonment.summary import Summary
+from services.abandonment.rehearsal.carts import OutOfOrder, Rehearsal, Settings, UnknownStore
+from services.abandonment.rehearsal.recording import (
+    Arrived,
+    BadLine,
+    Heading,
+    Lines,
+    RecordingError,
+    open_lines,
+    read_line,
+)
+from services.abandonment.rehearsal.summary import Summary
 from trolleybus.contracts.recovery import CartAbandoned
 from trolleybus.contracts.stores import StoreConfig
 

@@ -1,0 +1,1 @@
+"""Detection over a recorded log: the file, its replay, and what came of it."""
