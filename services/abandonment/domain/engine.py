@@ -248,10 +248,21 @@ def _resume(state: CartState, activity: Activity, at: int) -> Effect:
     state.status = OPEN
     state.episode_id = ids.episode(state.store_id, state.cart_id, activity.id)
     state.first_activity_at = at
-    earlier = state.uncredited()
-    state.earlier = earlier if len(earlier) <= MAX_EARLIER else (earlier[0], *earlier[1 - MAX_EARLIER :])
+    state.earlier = _thinned(state.uncredited())
     state.fired = ()
     return effects.resumed(state, before, activity, at)
+
+
+def _thinned(levels: tuple[Fired, ...]) -> tuple[Fired, ...]:
+    """MAX_EARLIER of them: the first always stays, and of those between the ones that fired again later go before others."""
+    surplus = len(levels) - MAX_EARLIER
+    if surplus <= 0:
+        return levels
+    first, *rest = levels
+    newest = {level.seconds: level for level in rest}
+    leaving = [level for level in rest if newest[level.seconds] is not level][:surplus]
+    kept = [level for level in rest if level not in leaving]
+    return (first, *kept[1 - MAX_EARLIER :])
 
 
 def _close(state: CartState, status: Status, at: int) -> None:

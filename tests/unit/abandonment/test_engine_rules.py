@@ -11,6 +11,7 @@ from services.abandonment.domain.checks import Rejected
 from services.abandonment.domain.engine import Note
 from services.abandonment.domain.levels import leaves_at, next_due
 from services.abandonment.domain.seen import MAX_SEEN
+from services.abandonment.domain.state import MAX_EARLIER
 from tests.unit.abandonment.records import DAY, HOUR, MINUTE, START, Cart, activity, euros, line, setting, told
 from trolleybus.contracts.cart import CartLine
 from trolleybus.contracts.recovery import CartAbandoned, CartCleared, CartExpired, CartRecovered, CartResumed
@@ -377,3 +378,21 @@ def test_an_open_row_never_leaves_and_a_closed_one_does() -> None:
     assert cart.state is not None
     assert next_due(cart.state, setting()) == leaves_at(cart.state, setting())
     assert leaves_at(cart.state, setting()) == START + 6 * MINUTE + 2 * DAY
+
+
+def test_a_cart_that_is_left_time_and_again_forgets_no_level_that_was_told() -> None:
+    """Its levels are kept in bounds, each of them."""
+    cart = Cart()
+    cart.settings[2] = setting(2, levels=(600,))
+    cart.hear(activity("lines_added", 0, line("a")))
+    cart.silence(2 * HOUR)
+    at = 3 * HOUR
+    for _ in range(60):
+        cart.hear(activity("product_viewed", at, config_version=2))
+        cart.silence(at + HOUR)
+        at += 2 * HOUR
+    assert cart.state is not None
+    assert len(cart.state.earlier) <= MAX_EARLIER
+    (cleared,) = cart.hear(activity("cart_emptied", at, config_version=2))[-1:]
+    assert isinstance(cleared, CartCleared)
+    assert cleared.levels_fired == (600, 900, 3600)  # Once the last two; the 24 hours never came.
