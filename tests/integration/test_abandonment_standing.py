@@ -175,7 +175,11 @@ def test_workers_of_one_host_have_directories_of_their_own_and_a_new_one_finds_i
 async def test_a_loop_that_hangs_ends_the_process() -> None:
     ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     loop = asyncio.get_running_loop()
-    pulse = Pulse(hangs_after_s=0.3, end=lambda code: loop.call_soon_threadsafe(ended.set_result, code) and None)
+
+    def told(code: int) -> None:
+        loop.call_soon_threadsafe(ended.set_result, code)
+
+    pulse = Pulse(hangs_after_s=0.3, end=told)
     pulse.start()
     async with asyncio.timeout(10):
         assert await ended == EXIT_CODE
