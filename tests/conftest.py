@@ -1,4 +1,6 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests, and what holds for all properties."""
+
+from hypothesis import HealthCheck, settings
 
 from tests.browser_fixtures import browser, browser_context, watched
 from tests.fixtures_library import (
@@ -30,3 +32,7 @@ __all__ = [
     "topics",
     "watched",
 ]
+
+# No test depends on the speed of the machine.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
