@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest_asyncio
+from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.integration.detector_harness import Detectors, activity, batches, eventually, now_ms, world
 from trolleybus.contracts.cart import CartActivity
@@ -149,3 +150,25 @@ async def test_P2_carts_move_between_workers_that_come_and_go(detectors: Detecto
 
 def without_fired_at(effect: object) -> object:
     return replace(effect, fired_at=0) if isinstance(effect, CartAbandoned) else effect
+
+
+async def test_a_changelog_that_was_deleted_under_its_rows_ends_the_process_with_a_word(detectors: Detectors) -> None:
+    await detectors.open_store(levels=(1, 2, 4))
+    first = await detectors.start_ready()
+    await detectors.tell(activity("lines_added", "cart", now_ms(), ("a", 1)))
+    await eventually(detectors.told)
+    await first.stop()
+    admin = AIOKafkaAdminClient(bootstrap_servers=detectors.env["KAFKA_BOOTSTRAP_SERVERS"])
+    await admin.start()
+    changelog = f"{detectors.env['TOPIC_PREFIX']}abandonment-carts-changelog"
+    await admin.delete_topics([changelog])
+
+    async def is_gone() -> bool:
+        return changelog not in await admin.list_topics()
+
+    await eventually(is_gone)
+    await admin.close()
+    second = await detectors.start()
+    async with asyncio.timeout(60):
+        assert await second.process.wait() == 1
+    assert "deleted or made anew" in second.log.read_text()
