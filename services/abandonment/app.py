@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from aiokafka.errors import KafkaError
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
@@ -33,11 +34,12 @@ from trolleybus.codec import Codec
 from trolleybus.contracts.recovery import CartAbandoned, CartCleared, CartExpired, CartRecovered, CartResumed
 from trolleybus.envelope import Envelopes
 from trolleybus.http import PartStatus, Readiness, create_app
-from trolleybus.registry import Registry
+from trolleybus.registry import NotRegistered, Registry, RegistryError
 from trolleybus.runtime import background
 from trolleybus.store_directory import StoreDirectory
-from trolleybus.topics import Topics
+from trolleybus.topics import Topic, Topics
 
+ASK_AGAIN_S = 1.0
 WRITTEN = (CartAbandoned, CartResumed, CartCleared, CartRecovered, CartExpired)
 
 
@@ -62,14 +64,25 @@ def build(settings: AbandonmentSettings) -> FastAPI:
     reader = activities(codec)
     pulse = Pulse()
     worker: Worker | None = None
+    waits_for = "the settings of stores"
     readiness.add("stores", directory.status)
-    readiness.add("detector", lambda: worker.status() if worker else PartStatus(ok=False, detail="starting"))
+    readiness.add(
+        "detector",
+        lambda: worker.status() if worker else PartStatus(ok=False, detail=f"starting: waits for {waits_for}"),
+    )
 
     def lookup(store_id: str, cart_id: str) -> CartView | Elsewhere | Restoring | None:
         return worker.lookup(store_id, cart_id) if worker else Restoring("starting")
 
-    async def detect(partitions: int, disk: Disk) -> None:
+    def waiting(reason: str) -> None:
+        nonlocal waits_for
+        waits_for = reason
+
+    async def detect() -> None:
         nonlocal worker
+        await directory.wait_ready()
+        partitions, cluster = await find_out(codec, bootstrap, changelog, source, waiting)
+        disk = Disk(settings.state_dir.absolute() / cluster / group)
         worker = Worker(
             disk=disk,
             changelog=Changelog(bootstrap, changelog),
@@ -113,19 +126,16 @@ def build(settings: AbandonmentSettings) -> FastAPI:
             member=worker,
         )
         worker.join(frame)
-        await run_together(worker.run(), frame.run(), beating(pulse))
+        try:
+            await run_together(worker.run(), frame.run(), beating(pulse))
+        finally:
+            disk.close()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(registry)
-            await codec.prepare(*WRITTEN)
-            partitions = await ensure_changelog(bootstrap, changelog, source)
-            disk = Disk(settings.state_dir.absolute() / await cluster_of(bootstrap) / group)
-            stack.callback(disk.close)
-            await stack.enter_async_context(background(readiness, stores=directory.run()))
-            await directory.wait_ready()
-            await stack.enter_async_context(background(readiness, detector=detect(partitions, disk)))
+            await stack.enter_async_context(background(readiness, stores=directory.run(), detector=detect()))
             yield
 
     return create_app(
@@ -137,6 +147,21 @@ def build(settings: AbandonmentSettings) -> FastAPI:
         registry=prometheus,
         lifespan=lifespan,
     )
+
+
+async def find_out(
+    codec: Codec, bootstrap: str, changelog: str, source: Topic, waiting: Callable[[str], None]
+) -> tuple[int, str]:
+    """The changelog's partitions and the cluster's id, once Kafka and the registry answer. Raises what is wrong for good."""
+    while True:
+        try:
+            await codec.prepare(*WRITTEN)
+            return await ensure_changelog(bootstrap, changelog, source), await cluster_of(bootstrap)
+        except NotRegistered:
+            raise
+        except (KafkaError, RegistryError) as error:
+            waiting(str(error) or type(error).__name__)
+            await asyncio.sleep(ASK_AGAIN_S)
 
 
 async def run_together(*loops: Coroutine[Any, Any, None]) -> None:

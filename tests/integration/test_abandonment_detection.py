@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx2
 import pytest_asyncio
 from aiokafka.admin import AIOKafkaAdminClient
 
@@ -172,3 +173,19 @@ async def test_a_changelog_that_was_deleted_under_its_rows_ends_the_process_with
     async with asyncio.timeout(60):
         assert await second.process.wait() == 1
     assert "deleted or made anew" in second.log.read_text()
+
+
+async def test_a_detector_that_is_started_before_kafka_waits_and_says_so(detectors: Detectors) -> None:
+    detector = await detectors.start(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+
+    async def says_so() -> bool:
+        try:
+            async with httpx2.AsyncClient(timeout=5) as client:
+                answer = await client.get(f"http://127.0.0.1:{detector.port}/readyz")
+        except httpx2.HTTPError:
+            return False
+        return answer.status_code == 503 and "starting: waits for" in answer.text
+
+    await eventually(says_so)
+    assert await detector.stop() < 5
+    assert detector.process.returncode == 0
