@@ -20,14 +20,18 @@ from trolleybus.telemetry import get_logger
 
 log = get_logger(__name__)
 
-MANY = 1_000
+MANY = 2_000
 """Changed carts that are written without waiting for more."""
 FULL = 4_000
 """Changed carts at which no more is read until some are written."""
 GATHER_MS = 80
 """Least time between two writes, in which facts gather."""
 LATEST_MS = 400
-"""Most time from a change to its write: a commit stands at least every second."""
+"""Most time from a change to its write."""
+BEHIND = 5_000
+"""Records that wait to be read from which on facts are late anyway: then they gather for longer, and more is done at once."""
+LATEST_BEHIND_MS = 800
+"""As LATEST_MS, for changes and facts, while behind: a commit stands at least every second."""
 HEARTBEAT_MS = 10_000
 """Most time between two writes: each tells what time it is at the brokers, and whether the partition is still ours."""
 DUE_AT_ONCE = 500
@@ -48,6 +52,7 @@ class Partition:
     _due: asyncio.Event = field(default_factory=asyncio.Event)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _written_at: int = field(default_factory=monotonic_ms)
+    _is_behind: bool = False
     _changed_since: int = 0  # When the oldest change not taken came; 0: none.
     _ahead: int | None = None  # What the brokers' clock shows beyond our monotonic one, at least.
 
@@ -74,6 +79,8 @@ class Partition:
         """Let silence speak, and see whether something is to be written."""
         if end is not None and self._ahead is not None:
             self.shard.clock.end_seen(end.offset, end.asked_at + self._ahead - self.margin_ms)
+        if end is not None:
+            self._is_behind = end.offset - self.shard.clock.next_offset > BEHIND
         if not self.is_full:
             self.shard.silence(DUE_AT_ONCE)
         self.consider(now)
@@ -84,10 +91,11 @@ class Partition:
         if not self._changed_since and (shard.changes or shard.clock.next_offset != self.kept_offset):
             self._changed_since = now
         quiet = now - self._written_at
+        gather, latest = (LATEST_BEHIND_MS, LATEST_BEHIND_MS) if self._is_behind else (GATHER_MS, LATEST_MS)
         if (
             shard.changes >= MANY
-            or ((shard.effects or shard.parked) and quiet >= GATHER_MS)
-            or (self._changed_since and now - self._changed_since >= LATEST_MS)
+            or ((shard.effects or shard.parked) and quiet >= gather)
+            or (self._changed_since and now - self._changed_since >= latest)
             or quiet >= HEARTBEAT_MS
         ):
             self._due.set()

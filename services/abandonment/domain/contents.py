@@ -54,7 +54,8 @@ class Contents(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     def lines(self) -> tuple[Line, ...]:
         """The lines in the cart now, MAX_LINES at most, in the order in which they came."""
-        held = islice((line for line in _merged(self).values() if line.quantity > 0), MAX_LINES)
+        merged = _merged(self).values() if self.increments else [entry.line for entry in self.entries]
+        held = islice((line for line in merged if line.quantity > 0), MAX_LINES)
         return tuple(
             replace(line, quantity=LARGEST_QUANTITY) if line.quantity > LARGEST_QUANTITY else line for line in held
         )
