@@ -113,9 +113,10 @@ class Shard:
     mistakes: list[Exception] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     parked: list[Parked] = field(default_factory=list)
-    _changed: dict[bytes, Kept] = field(default_factory=dict)
-    _writing: dict[bytes, Kept] = field(default_factory=dict)
-    _read: dict[bytes, Kept] = field(default_factory=dict)
+    _changed: dict[bytes, bytes | None] = field(default_factory=dict)  # Rows that wait to be taken.
+    _writing: dict[bytes, bytes | None] = field(default_factory=dict)  # Rows that were taken and are not kept yet.
+    _read: dict[bytes, Kept] = field(default_factory=dict)  # Of one hearing: as they were,
+    _fresh: dict[bytes, Kept] = field(default_factory=dict)  # and as they became.
     _judged_by: dict[tuple[str, int], Setting] = field(default_factory=dict)  # In one hearing.
 
     def restore(self, first_offset: int) -> None:
@@ -174,20 +175,16 @@ class Shard:
                 continue
             if self._advanced(key, state, now, setting) is state:
                 self.timers.set(key, next_due(state, setting))
-        self._read.clear()
+        self._settle()
 
     def take(self) -> Changes:
         """What waits to be written, once what was taken before is kept."""
         if self._writing:
             raise RuntimeError("the changes taken before are not kept yet")
         self._writing, self._changed = self._changed, {}
+        rows = [*self._writing.items(), (CLOCK_KEY, _CLOCK.pack(self.clock.now, self.clock.next_offset))]
         effects, self.effects = self.effects, []
         parked, self.parked = self.parked, []
-        rows = [
-            (key, due.to_bytes(_DUE_BYTES, "big") + state.to_row() if state else None)
-            for key, (state, due) in self._writing.items()
-        ]
-        rows.append((CLOCK_KEY, _CLOCK.pack(self.clock.now, self.clock.next_offset)))
         return Changes(rows, effects, parked, self.clock.next_offset)
 
     def kept(self) -> None:
@@ -213,7 +210,7 @@ class Shard:
                     self.mistakes.append(error)
                     self.park(record, error)
         finally:
-            self._read.clear()
+            self._settle()
             self._judged_by.clear()
         return None
 
@@ -295,12 +292,18 @@ class Shard:
         for key, row in self.rows.carts():
             if key.startswith(prefix) and not _due_of(row):
                 yield key
-        yield from (key for key in (*self._changed, *self._writing) if key.startswith(prefix))
+        yield from (key for key in (*self._fresh, *self._changed, *self._writing) if key.startswith(prefix))
+
+    def _settle(self) -> None:
+        """Make rows of what changed, while it is at hand: rows wait in a fraction of the room of carts."""
+        for key, (state, due) in self._fresh.items():
+            self._changed[key] = due.to_bytes(_DUE_BYTES, "big") + state.to_row() if state else None
+        self._fresh.clear()
+        self._read.clear()
 
     def _read_ahead(self, keys: Sequence[bytes]) -> None:
         """Rows of many carts in one look at the disk."""
-        changed, writing = self._changed, self._writing
-        wanted = list({key for key in keys if key not in changed and key not in writing})
+        wanted = list({key for key in keys if key not in self._changed and key not in self._writing})
         if wanted:
             self._read = dict(zip(wanted, map(_kept_of, self.rows.get_many(wanted)), strict=True))
 
@@ -308,13 +311,19 @@ class Shard:
         return self._kept(key).state
 
     def _kept(self, key: bytes) -> Kept:
-        return self._changed.get(key) or self._writing.get(key) or self._read.get(key) or _kept_of(self.rows.get(key))
+        known = self._fresh.get(key) or self._read.get(key)
+        if known is not None:
+            return known
+        for rows in (self._changed, self._writing):
+            if key in rows:
+                return _kept_of(rows[key])
+        return _kept_of(self.rows.get(key))
 
     def _set(self, key: bytes, state: CartState | None, setting: Setting) -> None:
         due = None
         if state is not None:
             due = next_due(state, self._in_force(state, setting))
-        self._changed[key] = Kept(state, due or 0)
+        self._fresh[key] = Kept(state, due or 0)
         self.timers.set(key, due)
 
 
