@@ -7,7 +7,6 @@ session and wakes cannot write into its successor's state.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, KafkaError, ProducerFenced
 
 from services.abandonment.changelog import LARGEST_ROW
+from services.abandonment.log_ends import monotonic_ms
 from trolleybus.contracts.partition import partition_of
 from trolleybus.envelope import Outgoing
 
@@ -98,7 +98,7 @@ class Journal:
         for answer in await asyncio.gather(*(ack for ack, _ in acks), return_exceptions=True):
             if isinstance(answer, BaseException):
                 raise answer
-        acked_at = time.monotonic_ns() // 1_000_000
+        acked_at = monotonic_ms()
         await producer.commit_transaction()
         last, count = acks[-1][0].result(), acks[-1][1]
         return Written(last.offset + count, last.timestamp, acked_at)

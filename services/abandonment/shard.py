@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from aiokafka import ConsumerRecord
+from msgspec.structs import replace
 
 from services.abandonment.domain.activity import Activity
 from services.abandonment.domain.checks import Rejected
@@ -131,13 +132,9 @@ class Shard:
         """How many carts wait to be written."""
         return len(self._changed)
 
-    @property
-    def is_writing(self) -> bool:
-        return bool(self._writing)
-
     def hear(self, records: Sequence[ConsumerRecord]) -> Stop | None:
         """Records of the partition in order; None when all were heard. Those heard before are passed over."""
-        start = next_offset = self.clock.next_offset
+        next_offset = self.clock.next_offset
         fresh = []
         for place, record in enumerate(records):
             if record.offset == next_offset:
@@ -145,8 +142,7 @@ class Shard:
                 next_offset += 1
             elif record.offset > next_offset:
                 return self._apply_all(fresh, place - len(fresh)) or Stop(place, None)
-        if next_offset - start < len(records):
-            self.replayed += len(records) - len(fresh)
+        self.replayed += len(records) - len(fresh)
         return self._apply_all(fresh, len(records) - len(fresh))
 
     def park(self, record: ConsumerRecord, error: Exception) -> None:
@@ -283,9 +279,7 @@ class Shard:
         for key in list(self._held(activity.store_id)):
             state = self._state(key)
             if state is not None and state.origin == HELD:
-                of_cart = Activity(**{name: getattr(activity, name) for name in activity.__struct_fields__})
-                of_cart.cart_id = state.cart_id
-                self._hear(key, of_cart, record, setting)
+                self._hear(key, replace(activity, cart_id=state.cart_id), record, setting)
 
     def _held(self, store_id: str) -> Iterator[bytes]:
         prefix = f"{store_id}:".encode()

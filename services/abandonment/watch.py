@@ -38,6 +38,10 @@ class Movement:
         elif end is not None and end.offset <= next_offset:
             self._moved[partition] = next_offset, max(known[1], end.asked_at)
 
+    def waits(self, partition: int) -> None:
+        """It stands because a record waits for the registry or for settings: known, told elsewhere, and not stuck."""
+        self._moved.pop(partition, None)
+
     async def problem(self, now: int, is_reachable: Callable[[], Awaitable[bool]]) -> str:
         """What to tell of the partition that has not moved for longest; "" if all move. Raises Stuck."""
         if not self._moved:

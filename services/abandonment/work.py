@@ -27,7 +27,7 @@ log = get_logger(__name__)
 LONGEST_PAUSE = 5.0
 """Seconds between tries while Kafka or the registry is away."""
 PAUSE_S = 0.2
-"""Seconds before a question that failed is asked again."""
+"""Seconds before leaders are asked again of whom one did not answer: each time means to look for them anew."""
 FAREWELL_S = 3.0
 """Seconds in which what is under way is written before the partitions go to others."""
 
@@ -172,11 +172,12 @@ class Work:
         """Keep the ends of the log up to date; where a leader does not answer the last word stands, and its time."""
         while True:
             try:
-                self._ends.update(await self._log_ends.ask(self.partitions))
+                ends = await self._log_ends.ask(self.partitions)
             except KafkaError as error:
                 log.debug("no leader was asked for its end", reason=repr(error))
-                await asyncio.sleep(PAUSE_S)
-            await asyncio.sleep(self._tick_seconds)
+                ends = {}
+            self._ends.update(ends)
+            await asyncio.sleep(self._tick_seconds if len(ends) == len(self.partitions) else PAUSE_S)
 
     async def _tick(self) -> None:
         while True:
@@ -194,7 +195,10 @@ class Work:
             for number, partition in self.partitions.items():
                 end = self._ends.get(number)
                 partition.measure(end, now)
-                movement.seen(number, partition.shard.clock.next_offset, end, now)
+                if number in self._resolving:
+                    movement.waits(number)
+                else:
+                    movement.seen(number, partition.shard.clock.next_offset, end, now)
             if not self.partitions or await self._group.commit(self.offsets()):
                 taken_at = now
             elif now - taken_at >= STUCK_AFTER_MS and await self._feed.is_reachable():

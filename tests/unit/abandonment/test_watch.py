@@ -54,3 +54,12 @@ async def test_while_kafka_answers_nobody_the_process_waits() -> None:
     for now in (0, 10 * STUCK_AFTER_MS):
         movement.seen(1, 7, None, now)
     assert "has stood" in await movement.problem(10 * STUCK_AFTER_MS, no)
+
+
+async def test_a_partition_that_waits_for_the_registry_is_not_stuck_however_long_kafka_answers() -> None:
+    movement = Movement()
+    movement.seen(1, 7, End(9, 0), 0)
+    movement.waits(1)
+    assert await movement.problem(10 * STUCK_AFTER_MS, yes) == ""
+    movement.seen(1, 7, End(9, 10 * STUCK_AFTER_MS), 10 * STUCK_AFTER_MS)
+    assert await movement.problem(10 * STUCK_AFTER_MS, yes) == ""
