@@ -168,6 +168,6 @@ def test_the_asyncapi_document_says_what_the_topics_are_now() -> None:
 
 def test_every_topic_name_is_listed_once_with_its_version() -> None:
     names = [topic.full_name for topic in Topics.load()]
-    assert len(names) == len(set(names)) == 12
+    assert len(names) == len(set(names)) == 13
     assert all(name.endswith(".v1") for name in names)
     assert {topic.name for topic in Topics.load() if topic.barrier} == {"orders", "consent", "customer.updates"}

@@ -20,6 +20,7 @@ from trolleybus.contracts.messages import (
     MessageWithdrawn,
 )
 from trolleybus.contracts.orders import OrderChanged, OrderPlaced
+from trolleybus.contracts.privacy import PrivacyRequested
 from trolleybus.contracts.products import Product
 from trolleybus.contracts.recovery import CartAbandoned, CartCleared, CartExpired, CartRecovered, CartResumed
 from trolleybus.contracts.stores import StoreConfig
@@ -54,6 +55,7 @@ Record = (
     | MessageWithdrawn
     | OrderChanged
     | OrderPlaced
+    | PrivacyRequested
     | Product
     | StepDecided
     | StoreConfig
@@ -91,6 +93,7 @@ RECORDS: dict[str, type[Record]] = {
         MessageWithdrawn,
         OrderChanged,
         OrderPlaced,
+        PrivacyRequested,
         Product,
         StepDecided,
         StoreConfig,
