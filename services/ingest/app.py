@@ -24,6 +24,8 @@ from trolleybus.contracts.consent import ConsentChanged
 from trolleybus.contracts.customers import CustomerUpdated, IdentitiesLinked
 from trolleybus.contracts.identity import IdentityHasher, installation_secrets
 from trolleybus.contracts.orders import OrderChanged, OrderPlaced
+from trolleybus.contracts.privacy import PrivacyRequested
+from trolleybus.contracts.products import Product
 from trolleybus.envelope import Envelopes
 from trolleybus.http import Readiness, create_app
 from trolleybus.producer import RecordProducer
@@ -32,7 +34,16 @@ from trolleybus.runtime import background
 from trolleybus.store_directory import StoreDirectory
 from trolleybus.topics import Topics
 
-WRITTEN = (CartActivity, OrderPlaced, OrderChanged, CustomerUpdated, IdentitiesLinked, ConsentChanged)
+WRITTEN = (
+    CartActivity,
+    OrderPlaced,
+    OrderChanged,
+    CustomerUpdated,
+    IdentitiesLinked,
+    ConsentChanged,
+    PrivacyRequested,
+    Product,
+)
 
 
 def build(settings: IngestSettings) -> FastAPI:

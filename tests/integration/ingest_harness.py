@@ -24,7 +24,7 @@ from trolleybus.security import hash_key, new_key
 from trolleybus.topic_admin import create_topics, register_schemas
 from trolleybus.topics import Topics
 
-USED = ("stores", "cart.activity", "orders", "customer.updates", "consent")
+USED = ("stores", "cart.activity", "orders", "customer.updates", "consent", "products", "privacy.requests")
 ORIGIN = "https://shop.example.com"
 
 T = TypeVar("T")

@@ -10,6 +10,7 @@ from services.ingest.domain import plain
 from services.ingest.domain.people import Identity, Person, identities_of, shopper_key
 from services.ingest.domain.translation import Canonical, Flaw, Translation
 from trolleybus.contracts import ids
+from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.customers import CustomerUpdated, IdentitiesLinked
 from trolleybus.contracts.identity import BadIdentity, normalise_email, normalise_phone
 from trolleybus.contracts.money import BadAmount, Money, from_decimal
@@ -36,6 +37,7 @@ class Named:
     country: str = ""
     time_zone: str = ""
     cart_id: str = ""
+    tokens: tuple[tuple[str, str], ...] = ()  # Kinds and values of further identities: cart, checkout, device.
 
 
 class Stamp(TypedDict):
@@ -86,6 +88,7 @@ class Draft:
             anonymous_id=named.anonymous_id,
             email=self.email,
             phone=self.phone,
+            tokens=named.tokens,
         )
         self.identities: tuple[Identity, ...] = identities_of(person, arrival.hasher)
         self.key = shopper_key(self.identities, named.cart_id)
@@ -173,12 +176,14 @@ class Draft:
             for one in self.identities
         )
 
-    def translation(self, kind: str, records: Iterable[Canonical]) -> Translation:
+    def translation(self, kind: str, records: Iterable[Canonical], own_cart: str = "") -> Translation:
+        found = tuple(records)
         return Translation(
             event_id=self.event_id,
             kind=kind,
-            records=tuple(records),
+            records=found,
             identities=self.identities,
             left_out=tuple(self.left_out),
-            closes_cart=kind == "order_placed",
+            closes_cart=any(isinstance(one, CartActivity) and one.kind == "order_placed" for one in found),
+            own_cart=own_cart,
         )

@@ -14,6 +14,8 @@ class Person:
     anonymous_id: str = ""
     email: str = ""
     phone: str = ""
+    tokens: tuple[tuple[str, str], ...] = ()
+    """Kinds and values of what stands for the person in passing: cart, checkout, device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +34,24 @@ def identities_of(person: Person, hasher: IdentityHasher) -> tuple[Identity, ...
         ("anonymous", person.anonymous_id),
         ("email", person.email),
         ("phone", person.phone),
+        *person.tokens,
     )
     found = []
     for kind, value in named:
         if value:
             hashed = hasher.hash(person.store_id, kind, value)
-            found.append(Identity(kind, hashed, value if kind in {"customer", "anonymous"} else hashed))
+            found.append(Identity(kind, hashed, _key(kind, value, hashed)))
     return tuple(found)
+
+
+def _key(kind: str, value: str, hashed: str) -> str:
+    match kind:
+        case "customer" | "anonymous":
+            return value
+        case "email" | "phone":
+            return hashed
+        case _:
+            return f"{kind}:{value}"
 
 
 def shopper_key(identities: tuple[Identity, ...], cart_id: str) -> str:

@@ -8,8 +8,19 @@ from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.consent import ConsentChanged
 from trolleybus.contracts.customers import CustomerUpdated, IdentitiesLinked
 from trolleybus.contracts.orders import OrderChanged, OrderPlaced
+from trolleybus.contracts.privacy import PrivacyRequested
+from trolleybus.contracts.products import Product
 
-Canonical = CartActivity | OrderPlaced | OrderChanged | CustomerUpdated | IdentitiesLinked | ConsentChanged
+Canonical = (
+    CartActivity
+    | OrderPlaced
+    | OrderChanged
+    | CustomerUpdated
+    | IdentitiesLinked
+    | ConsentChanged
+    | PrivacyRequested
+    | Product
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +41,8 @@ class Translation:
     identities: tuple[Identity, ...] = ()
     left_out: tuple[Flaw, ...] = ()
     closes_cart: bool = False
+    own_cart: str = ""
+    """What the event itself calls the cart, where a better name may be known: a checkout's token."""
 
     @property
     def cart_id(self) -> str:
@@ -43,11 +56,12 @@ class Translation:
 
 
 def tied(translation: Translation, open_cart: str | None) -> Translation:
-    """The same, of the shopper's open cart; where none is known, of one cart that stands for the shopper. Ids stay."""
+    """The same, of the shopper's open cart; where none is known, of the event's own, else of one that stands for the
+    shopper. Ids stay."""
     if not translation.wants_cart:
         return translation
     key = next(record.customer_id for record in translation.records if isinstance(record, CartActivity))
-    cart_id = open_cart or f"shopper:{key}"
+    cart_id = open_cart or translation.own_cart or f"shopper:{key}"
     records: list[Canonical] = []
     for record in translation.records:
         match record:
