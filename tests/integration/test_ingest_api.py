@@ -168,7 +168,7 @@ async def test_bad_json_is_refused_with_its_place(ingest: Ingest, shop: Shop) ->
 @pytest.mark.parametrize(
     "headers",
     [
-        {"content-type": "text/plain"},
+        {"content-type": "text/html"},
         {"content-type": "application/json", "content-encoding": "gzip"},
     ],
 )
@@ -190,6 +190,15 @@ async def test_a_key_may_come_as_bearer_basic_or_header(ingest: Ingest, shop: Sh
         {"x-api-key": key},
     ):
         assert (await ingest.post("carts/track", CART, "", headers)).status_code == 202, headers
+
+
+async def test_a_beacon_has_its_key_in_the_address_and_calls_its_json_plain_text(ingest: Ingest, shop: Shop) -> None:
+    beacon = {"content-type": "text/plain;charset=UTF-8", "origin": ORIGIN}
+    answer = await ingest.post(f"carts/track?write_key={shop.write_key}", CART, "", beacon)
+    assert answer.status_code == 202
+    secret = await ingest.post(f"carts/track?write_key={shop.secret_key}", CART)
+    assert secret.status_code == 403
+    assert secret.json()["errors"][0]["field"] == "query/write_key"
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,8 @@ class Items:
 
 async def items_of(request: Request, list_name: str, most: int) -> Items:
     """The events in the body: one, or `{"<list_name>": [...], "sent_at": ...}`."""
-    json_body_required(request)
+    if not _is_beacon(request):
+        json_body_required(request)
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
         raise Problem(415, "Send it as it is", "compressed bodies are not read", field="header/content-encoding")
@@ -78,6 +79,11 @@ def parse(body: bytes) -> Any:
     if _is_deeper(document, MAX_DEPTH):
         raise _not_json(f"nested more than {MAX_DEPTH} levels deep")
     return document
+
+
+def _is_beacon(request: Request) -> bool:
+    """Whether the JSON is called plain text: what a page may send on its way out, without a preflight."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "text/plain"
 
 
 def idempotency_key(request: Request) -> str:

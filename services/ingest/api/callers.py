@@ -44,6 +44,13 @@ def caller_of(request: Request, directory: Directory, scope: str, now: int) -> C
             field="header/authorization",
         )
     is_public = key.kind != "secret"
+    if not is_public and "write_key" in request.query_params:
+        raise Problem(
+            403,
+            "A secret key has no place in an address",
+            "addresses are kept in logs: send it as a header, and replace this secret key",
+            field="query/write_key",
+        )
     origin = request.headers.get("origin", "")
     if origin and not is_public:
         raise Problem(
@@ -72,6 +79,7 @@ def _key_in(request: Request) -> str:
             key = _basic(credential)
         case _:
             key = request.headers.get("x-api-key", "").strip()
+    key = key or request.query_params.get("write_key", "").strip()  # A beacon has no headers of its own.
     if not key:
         raise _unknown()
     return key
@@ -90,7 +98,8 @@ def _unknown() -> Problem:
     return Problem(
         401,
         "No store has this key",
-        "send a key of the store: `Authorization: Bearer <key>`, Basic with the key as user, or X-API-Key",
+        "send a key of the store: `Authorization: Bearer <key>`, Basic with the key as user, X-API-Key, "
+        "or ?write_key= from a page",
         field="header/authorization",
         headers={"WWW-Authenticate": 'Bearer realm="trolleybus"'},
     )

@@ -63,7 +63,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     401: {**_PROBLEM, "description": "No key, or one that no store has."},
     403: {**_PROBLEM, "description": "The key may not do this, or not from this origin."},
     413: {**_PROBLEM, "description": "More than 1 MiB."},
-    415: {**_PROBLEM, "description": "Not application/json, or compressed."},
+    415: {**_PROBLEM, "description": "Not application/json (or text/plain, as beacons have it), or compressed."},
     422: {**_PROBLEM, "description": "A single event was refused, or the list is no list of events; names the fields."},
     429: {**_PROBLEM, "description": "Too many events; Retry-After says when to come again."},
     503: {**_PROBLEM, "description": "Kafka did not take it; send the same again after Retry-After."},
@@ -119,6 +119,7 @@ def describe(document: dict[str, Any]) -> dict[str, Any]:
         "bearer": {"type": "http", "scheme": "bearer", "description": "A store's write or secret key."},
         "basic": {"type": "http", "scheme": "basic", "description": "The key as user, no password."},
         "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        "page": {"type": "apiKey", "in": "query", "name": "write_key", "description": "A write key, from a page."},
     }
     return document
 
@@ -140,7 +141,7 @@ def _body(model: type[Payload], list_name: str, shown: dict[str, Any]) -> dict[s
     }
     return {
         "requestBody": {"required": True, "content": {"application/json": content}},
-        "security": [{"bearer": []}, {"basic": []}, {"key": []}],
+        "security": [{"bearer": []}, {"basic": []}, {"key": []}, {"page": []}],
         "parameters": [
             {
                 "name": "Idempotency-Key",
