@@ -1,6 +1,6 @@
 """The native payloads: what a shop's own site, app or server sends. Amounts are in major units; null means absent."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -14,29 +14,11 @@ from pydantic import (
     model_validator,
 )
 
+from services.ingest.domain import plain
 from services.ingest.domain.clock import parse_rfc3339
 
-LARGEST_AMOUNT = 10**11
 LARGEST_QUANTITY = 100_000
 MOST_LINES = 500
-
-
-def _amount(value: Any) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError("an amount is a number or a text such as 19.90")  # noqa: TRY004 - pydantic reads ValueError
-    if isinstance(value, str) and len(value) > 40:
-        raise ValueError("an amount has at most 40 characters")
-    try:
-        amount = Decimal(str(value).strip())
-    except InvalidOperation:
-        raise ValueError("an amount is written in major units with a point, such as 19.90") from None
-    if not amount.is_finite():
-        raise ValueError("an amount is a finite number")
-    if amount < 0:
-        raise ValueError("an amount is not negative")
-    if amount > LARGEST_AMOUNT:
-        raise ValueError(f"an amount is at most {LARGEST_AMOUNT}")
-    return amount
 
 
 def _time(value: Any) -> int:
@@ -58,13 +40,6 @@ def _id(value: str) -> str:
     return value
 
 
-def _currency(value: str) -> str:
-    value = value.strip().upper()
-    if value and not (len(value) == 3 and value.isascii() and value.isalpha()):
-        raise ValueError("a currency is three letters, such as EUR")
-    return value
-
-
 def _pieces(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("a quantity is a whole number")  # noqa: TRY004 - pydantic reads ValueError
@@ -79,7 +54,7 @@ def _trait(value: Any) -> Any:
 
 Amount = Annotated[
     Decimal,
-    BeforeValidator(_amount),
+    BeforeValidator(plain.amount),
     WithJsonSchema(
         {
             "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*$"}],
@@ -92,7 +67,7 @@ Id = Annotated[str, StringConstraints(max_length=200), AfterValidator(_id)]
 Needed = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S"), AfterValidator(_id)]
 Text = Annotated[str, StringConstraints(max_length=500), AfterValidator(_no_nul)]
 Long = Annotated[str, AfterValidator(_no_nul)]
-Currency = Annotated[str, AfterValidator(_currency), Field(description="ISO 4217; the store's where absent.")]
+Currency = Annotated[str, AfterValidator(plain.currency), Field(description="ISO 4217; the store's where absent.")]
 TraitName = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_no_nul)]
 TraitValue = Annotated[
     str,

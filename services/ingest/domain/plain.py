@@ -1,17 +1,46 @@
-"""Small values in their one form: places, languages, web addresses. Each raises BadValue with what is wrong."""
+"""Small values in their one form: amounts, places, languages, web addresses. Each raises BadValue with what is wrong."""
 
 import re
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 LONGEST_URL = 2048
+LARGEST_AMOUNT = 10**11
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,4}", re.ASCII)
 _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 
 
 class BadValue(ValueError):
     """The value is not of its kind."""
+
+
+def amount(value: object) -> Decimal:
+    """Major units, as a number or a text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise BadValue("an amount is a number or a text such as 19.90")
+    if isinstance(value, str) and len(value) > 40:
+        raise BadValue("an amount has at most 40 characters")
+    try:
+        found = Decimal(str(value).strip())
+    except (InvalidOperation, ValueError):  # ValueError: a whole number of more digits than Python writes
+        raise BadValue("an amount is written in major units with a point, such as 19.90") from None
+    if not found.is_finite():
+        raise BadValue("an amount is a finite number")
+    if found < 0:
+        raise BadValue("an amount is not negative")
+    if found > LARGEST_AMOUNT:
+        raise BadValue(f"an amount is at most {LARGEST_AMOUNT}")
+    return found
+
+
+def currency(value: object) -> str:
+    """ISO 4217, upper case; "" for none."""
+    text = value.strip().upper() if isinstance(value, str) else None
+    if text is None or (text and not (len(text) == 3 and text.isascii() and text.isalpha())):
+        raise BadValue("a currency is three letters, such as EUR")
+    return text
 
 
 def country(text: str) -> str:
