@@ -1,0 +1,1 @@
+"""What an integration is, without any I/O."""
