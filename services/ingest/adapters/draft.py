@@ -1,7 +1,7 @@
 """The part that every adapter shares: who and when, what is wrong, and the records about the shopper."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TypedDict
 
@@ -38,6 +38,11 @@ class Named:
     time_zone: str = ""
     cart_id: str = ""
     tokens: tuple[tuple[str, str], ...] = ()  # Kinds and values of further identities: cart, checkout, device.
+    places: Mapping[str, str] = field(default_factory=dict)  # JSON pointers of fields that stand elsewhere.
+
+    def place(self, name: str) -> str:
+        """The JSON pointer to one of these fields in the event."""
+        return self.places.get(name, f"/{name}")
 
 
 class Stamp(TypedDict):
@@ -46,6 +51,7 @@ class Stamp(TypedDict):
     id: str
     store_id: str
     occurred_at: int
+    imported: bool
     received_at: int
     source: str
     source_event_id: str
@@ -73,15 +79,15 @@ class Draft:
         self.sent_at = named.sent_at if named.sent_at is not None else arrival.sent_at
         self.event_id = event_id(arrival, source, named.channel, named.own_id)
         store = arrival.store
-        country = self.soft("/country", named.country, plain.country)
+        country = self.soft(named.place("country"), named.country, plain.country)
         self.place = Place(
-            locale=self.soft("/locale", named.locale, plain.locale),
+            locale=self.soft(named.place("locale"), named.locale, plain.locale),
             country=country,
-            time_zone=self.soft("/time_zone", named.time_zone, plain.time_zone),
+            time_zone=self.soft(named.place("time_zone"), named.time_zone, plain.time_zone),
         )
         self.country = country or store.country
-        self.email = self.soft("/email", named.email, normalise_email)
-        self.phone = self.soft("/phone", named.phone, lambda text: normalise_phone(text, self.country))
+        self.email = self.soft(named.place("email"), named.email, normalise_email)
+        self.phone = self.soft(named.place("phone"), named.phone, lambda text: normalise_phone(text, self.country))
         person = Person(
             store_id=store.store_id,
             customer_id=named.customer_id,
@@ -144,6 +150,7 @@ class Draft:
             id=ids.record_of(self.event_id, record, ordinal),
             store_id=self.arrival.store.store_id,
             occurred_at=occurred_at,
+            imported=self.arrival.imported,
             received_at=self.arrival.received_at,
             source=self._source,
             source_event_id=self._named.own_id or self.event_id,

@@ -260,6 +260,7 @@ def _consent(word: Consent, event: Customer, draft: Draft, index: int) -> Consen
         id=ids.record_of(draft.event_id, "ConsentChanged", index),
         store_id=arrival.store.store_id,
         occurred_at=occurred_at,
+        imported=arrival.imported,
         received_at=arrival.received_at,
         source=SOURCE,
         source_event_id=event.event_id or draft.event_id,

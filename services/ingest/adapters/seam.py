@@ -24,6 +24,7 @@ class Arrival:
     user_agent: str = ""  # Of the shopper, where the shopper's own device sent it.
     fallback_id: str = ""  # Idempotency-Key and index, else "".
     raw_hash: str = ""  # Of the event as it was sent, without its time of sending.
+    imported: bool = False  # From the past: received_at is when it arrived then.
 
 
 class Refused(Exception):
