@@ -74,6 +74,7 @@ def build(settings: IngestSettings) -> FastAPI:
         gateway=Gateway(publisher, OpenCarts(valkey), metrics),
         metrics=metrics,
         max_events=settings.max_events_per_request,
+        max_bytes=settings.max_body_bytes,
         now=lambda: time.time_ns() // 1_000_000,
     )
     readiness.add("stores", directory.status)

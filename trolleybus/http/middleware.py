@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -32,6 +33,8 @@ SECURITY_HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=()",
     "cache-control": "no-store",
 }
+_DRAIN_BYTES = 16 * 1024 * 1024
+_DRAIN_S = 5.0
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 logger = get_logger(__name__)
@@ -91,7 +94,11 @@ class RequestContext:
 
 
 class BodyLimit:
-    """413 for a body over the limit: at once where its length is declared, else as soon as the bytes say so."""
+    """413 for a body over the limit: at once where its length is declared, else as soon as the bytes say so.
+
+    A client that is still sending would find its connection reset instead of the answer: so what it sends is read and
+    dropped after the answer, up to a bound.
+    """
 
     def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
         self._app = app
@@ -101,23 +108,51 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal() and int(declared) > self._max_bytes:
-            raise self._too_large()
+        headers = Headers(scope=scope)
+        declared = headers.get("content-length", "")
         received = 0
+        is_over = is_read = False
 
         async def counted() -> Message:
-            nonlocal received
+            nonlocal received, is_over, is_read
             message = await receive()
             received += len(message.get("body", b""))
+            is_read = not message.get("more_body", False)
             if received > self._max_bytes:
+                is_over = True
                 raise self._too_large()
             return message
 
-        await self._app(scope, counted, send)
+        async def send_and_drain(message: Message) -> None:
+            is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
+            if not is_over or is_read or not is_last:
+                await send(message)
+                return
+            await send({**message, "more_body": True})
+            await _drain(receive)
+            await send({"type": "http.response.body", "body": b""})
+
+        if declared.isdecimal() and int(declared) > self._max_bytes:
+            is_over = True
+            is_read = "expect" in headers  # It waits for leave to send, and gets none.
+            await respond(Request(scope), self._too_large())(scope, receive, send_and_drain)
+            return
+        await self._app(scope, counted, send_and_drain)
 
     def _too_large(self) -> Problem:
         return Problem(413, "Body too large", f"at most {self._max_bytes} bytes", headers={"Connection": "close"})
+
+
+async def _drain(receive: Receive) -> None:
+    """Reads and drops the rest of a request, or as much of it as is bearable."""
+    dropped = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_S):
+            while dropped < _DRAIN_BYTES:
+                message = await receive()
+                dropped += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
 
 
 class EndStreamsOnDrain:

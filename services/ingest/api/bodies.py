@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from services.ingest.api.compression import plain_body
 from services.ingest.domain.clock import BadTime, parse_rfc3339
 from trolleybus.http import Problem, json_body_required
 
@@ -28,14 +29,11 @@ class Items:
         return f"{self.prefix}/{index}" if self.is_batch else ""
 
 
-async def items_of(request: Request, list_name: str, most: int) -> Items:
+async def items_of(request: Request, list_name: str, most: int, most_bytes: int) -> Items:
     """The events in the body: one, or `{"<list_name>": [...], "sent_at": ...}`."""
     if not _is_beacon(request):
         json_body_required(request)
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in {"", "identity"}:
-        raise Problem(415, "Send it as it is", "compressed bodies are not read", field="header/content-encoding")
-    document = parse(await request.body())
+    document = parse(await plain_body(request, most_bytes))
     if not isinstance(document, dict):
         raise Problem(422, "Not an event", f'the body is one event, or {{"{list_name}": [...]}}', field="")
     if list_name not in document:

@@ -51,6 +51,7 @@ class Intake:
         gateway: Gateway,
         metrics: IngestMetrics,
         max_events: int,
+        max_bytes: int,
         now: Callable[[], int],
     ) -> None:
         self._directory = directory
@@ -60,6 +61,7 @@ class Intake:
         self._gateway = gateway
         self._metrics = metrics
         self._max_events = max_events
+        self._max_bytes = max_bytes
         self._now = now
 
     async def handle(self, request: Request, endpoint: Endpoint[P]) -> Response:
@@ -67,7 +69,7 @@ class Intake:
         received_at = self._now()
         caller = caller_of(request, self._directory, endpoint.scope, received_at)
         self._turn_away_while_behind()
-        batch = await items_of(request, endpoint.list_name, self._max_events)
+        batch = await items_of(request, endpoint.list_name, self._max_events, self._max_bytes)
         await self._limit(caller, endpoint.scope, len(batch.items))
         key = idempotency_key(request)
         arrival = Arrival(

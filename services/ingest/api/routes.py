@@ -62,8 +62,11 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     400: {**_PROBLEM, "description": "Not JSON; says where."},
     401: {**_PROBLEM, "description": "No key, or one that no store has."},
     403: {**_PROBLEM, "description": "The key may not do this, or not from this origin."},
-    413: {**_PROBLEM, "description": "More than 1 MiB."},
-    415: {**_PROBLEM, "description": "Not application/json (or text/plain, as beacons have it), or compressed."},
+    413: {**_PROBLEM, "description": "More than 1 MiB, after decompression."},
+    415: {
+        **_PROBLEM,
+        "description": "Not application/json (or text/plain, as beacons have it), or compressed otherwise than by gzip or br.",
+    },
     422: {**_PROBLEM, "description": "A single event was refused, or the list is no list of events; names the fields."},
     429: {**_PROBLEM, "description": "Too many events; Retry-After says when to come again."},
     503: {**_PROBLEM, "description": "Kafka did not take it; send the same again after Retry-After."},

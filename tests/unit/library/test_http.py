@@ -109,6 +109,46 @@ async def test_a_streamed_body_over_the_limit_is_refused(client: httpx2.AsyncCli
     problem(await client.post("/api/v1/bytes", content=chunks()), 413)
 
 
+@pytest.mark.parametrize("declared", [b"5000", None])
+async def test_a_client_that_still_sends_too_much_is_answered_first_and_then_read_to_its_end(
+    app: FastAPI, client: httpx2.AsyncClient, declared: bytes | None
+) -> None:
+    left = [b"x" * 500] * 10
+    story: list[str] = []
+
+    async def receive() -> dict[str, Any]:
+        story.append("read")
+        chunk = left.pop()
+        return {"type": "http.request", "body": chunk, "more_body": bool(left)}
+
+    async def send(message: Any) -> None:
+        story.append(f"{message['type']} {len(message.get('body', b''))} {message.get('more_body')}")
+
+    headers = [(b"content-type", b"application/json")] + ([(b"content-length", declared)] if declared else [])
+    scope = {"type": "http", "method": "POST", "path": "/api/v1/bytes", "headers": headers, "query_string": b""}
+    await app(scope, receive, send)
+    assert left == []
+    answered = next(index for index, step in enumerate(story) if step.startswith("http.response.body"))
+    assert story[answered].endswith("True")
+    assert story[answered + 1 :] == ["read"] * story[answered + 1 :].count("read") + ["http.response.body 0 None"]
+    assert story[answered + 1] == "read"
+
+
+async def test_a_client_that_asks_before_it_sends_is_not_waited_for(app: FastAPI, client: httpx2.AsyncClient) -> None:
+    async def receive() -> Any:
+        raise AssertionError("nothing is read")
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"content-length", b"5000"), (b"expect", b"100-continue")]
+    scope = {"type": "http", "method": "POST", "path": "/api/v1/bytes", "headers": headers, "query_string": b""}
+    await app(scope, receive, send)
+    assert sent[0]["status"] == 413
+
+
 async def test_a_problem_keeps_its_headers_and_names_its_field(client: httpx2.AsyncClient) -> None:
     response = await client.get("/api/v1/busy")
     body = problem(response, 503)
