@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
@@ -35,6 +35,10 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True)
 
     service: ClassVar[str]
+    remedies: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("installation_secret", "signing_keys", "operator_token"), HOW_TO_MAKE_ONE
+    )
+    """What to do about a setting that is missing or wrong, by its name."""
 
     host: str = "127.0.0.1"
     port: int = Field(ge=0, le=65535)
@@ -95,7 +99,7 @@ def _explain(cls: type[ServiceSettings], error: ValidationError) -> str:
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
         name = str(problem["loc"][0]) if problem["loc"] else ""
         wrong = "is not set" if problem["type"] == "missing" else f"is wrong: {problem['msg']}"
-        remedy = f"; {HOW_TO_MAKE_ONE}" if name in {"installation_secret", "signing_keys", "operator_token"} else ""
+        remedy = f"; {cls.remedies[name]}" if name in cls.remedies else ""
         # A rule about several settings together names them in its own message.
         sentences.append(f"{name.upper()} {wrong}{remedy}" if name else problem["msg"])
     listed = "\n".join(f"  {sentence}" for sentence in dict.fromkeys(sentences))

@@ -1,9 +1,11 @@
 """Settings of the gateway, beside those of every service."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
+from services.ingest.integrations.sealing import HOW_TO_MAKE_ONE, KeyRing
 from trolleybus.settings import ServiceSettings
 
 
@@ -11,8 +13,14 @@ class IngestSettings(ServiceSettings):
     """What bounds the gateway: sizes, rates, and how long it waits for Kafka."""
 
     service: ClassVar[str] = "ingest"
+    remedies: ClassVar[Mapping[str, str]] = {
+        **ServiceSettings.remedies,
+        "integration_keys": f"make one with: {HOW_TO_MAKE_ONE}",
+    }
 
     port: int = Field(8101, ge=0, le=65535)
+
+    integration_keys: SecretStr
 
     max_events_per_request: int = Field(500, ge=1)
     rate_limit_per_second: int = Field(10_000, ge=1, description="Events a store may send, a second and endpoint")
@@ -21,6 +29,12 @@ class IngestSettings(ServiceSettings):
     ack_timeout_seconds: float = Field(5.0, gt=0, description="After this without an acknowledgement: 503")
     slow_ack_seconds: float = Field(2.0, gt=0, description="While one waits longer than this, others get 503 at once")
     valkey_timeout_seconds: float = Field(0.1, gt=0, description="Valkey is a convenience: nothing waits longer for it")
+
+    @field_validator("integration_keys")
+    @classmethod
+    def _are_keys(cls, value: SecretStr) -> SecretStr:
+        KeyRing.parse(value.get_secret_value())
+        return value
 
     @model_validator(mode="after")
     def _a_full_request_fits(self) -> Self:

@@ -87,6 +87,7 @@ class Parts:
             "INSTALLATION_SECRET": self.state.installation_secret,
             "SIGNING_KEYS": self.state.signing_key,
             "OPERATOR_TOKEN": self.state.operator_token,
+            "INTEGRATION_KEYS": f"1:{self.state.integration_key}",
         }
 
     def require_free_ports(self) -> None:

@@ -1,6 +1,8 @@
 """What a stack remembers in its folder: number of brokers, ports and secrets (stack.json), and `env` for scripts."""
 
+import base64
 import fcntl
+import hashlib
 import json
 import os
 import secrets
@@ -24,6 +26,11 @@ class State:
     installation_secret: str
     signing_key: str
     operator_token: str
+
+    @property
+    def integration_key(self) -> str:
+        """Derived, not drawn: stacks that were made before there was one have it too."""
+        return base64.b64encode(hashlib.sha256(f"integrations {self.installation_secret}".encode()).digest()).decode()
 
     @classmethod
     def new(cls, brokers: int, ports: Ports) -> Self:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 SERVICES = ("ingest", "abandonment", "campaigns", "messaging", "analytics")
-SECRETS = ("INSTALLATION_SECRET", "SIGNING_KEYS", "OPERATOR_TOKEN", "POSTGRES_PASSWORD")
+SECRETS = ("INSTALLATION_SECRET", "SIGNING_KEYS", "OPERATOR_TOKEN", "POSTGRES_PASSWORD", "INTEGRATION_KEYS")
 
 
 @pytest.fixture(scope="module")
