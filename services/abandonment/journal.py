@@ -89,10 +89,12 @@ class Journal:
         producer = self._producer
         await producer.begin_transaction()
         told: dict[tuple[str, int], list[tuple[bytes, bytes | None, Any]]] = defaultdict(list)
+        counts: dict[str, int] = {}
         for telling in tellings:
-            partitions = len(await producer.partitions_for(telling.topic))
-            place = telling.topic, partition_of(telling.key, partitions)
-            told[place].append((telling.key, telling.value, list(telling.headers)))
+            topic, key = telling.topic, telling.key
+            if topic not in counts:
+                counts[topic] = len(await producer.partitions_for(topic))
+            told[topic, partition_of(key, counts[topic])].append((key, telling.value, list(telling.headers)))
         acks = [ack for place, records in told.items() for ack in await self._send(*place, records)]
         acks += await self._send(self._changelog, self._partition, [(key, value, []) for key, value in rows])
         for answer in await asyncio.gather(*(ack for ack, _ in acks), return_exceptions=True):

@@ -7,12 +7,15 @@ ids and loses nothing. One write is under way at a time; meanwhile the shard goe
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from services.abandonment.domain.effects import Effect
 from services.abandonment.journal import Journal
 from services.abandonment.log_ends import End, monotonic_ms
 from services.abandonment.metrics import AbandonmentMetrics
-from services.abandonment.shard import Changes, Shard
+from services.abandonment.shard import Parked, Shard
 from services.abandonment.store import CartStore
 from services.abandonment.tellings import Tellings, reason_of
 from trolleybus.contracts.recovery import CartAbandoned
@@ -121,7 +124,8 @@ class Partition:
         self.kept_offset = changes.next_offset
         self._ahead = written.appended_at - written.acked_at
         self._written_at = monotonic_ms()
-        self._count(changes, written.appended_at)
+        self._count(changes.effects, written.appended_at)
+        self._report(changes.parked)
 
     async def finish(self, keeping: asyncio.Task[None]) -> None:
         """Let the write under way end, then write the rest; nothing may be heard any more. `keeping` runs `keep`."""
@@ -149,17 +153,19 @@ class Partition:
             log.error("a record was parked for a mistake in the detector", partition=self.number, exc_info=mistake)
         shard.mistakes.clear()
 
-    def _count(self, changes: Changes, appended_at: int) -> None:
+    def _count(self, effects: Sequence[Effect], appended_at: int) -> None:
         metrics = self.metrics
-        for effect in changes.effects:
-            metrics.effects.labels(type(effect).__name__).inc()
-            if isinstance(effect, CartAbandoned):
-                metrics.levels.labels(str(effect.level_seconds)).inc()
-                if not effect.imported:
-                    metrics.lateness.observe(max(0, appended_at - effect.due_at) / 1000)
-        for parked in changes.parked:
-            reason = reason_of(parked.error)
-            metrics.parked.labels(reason).inc()
-            log.warning(
-                "parked", reason=reason, detail=str(parked.error), partition=self.number, offset=parked.record.offset
-            )
+        for kind, count in Counter(map(type, effects)).items():
+            metrics.effects.labels(kind.__name__).inc(count)
+        fired = [effect for effect in effects if isinstance(effect, CartAbandoned)]
+        for seconds, count in Counter([effect.level_seconds for effect in fired]).items():
+            metrics.levels.labels(str(seconds)).inc(count)
+        for effect in fired:
+            if not effect.imported:
+                metrics.lateness.observe(max(0, appended_at - effect.due_at) / 1000)
+
+    def _report(self, parked: Sequence[Parked]) -> None:
+        for one in parked:
+            reason = reason_of(one.error)
+            self.metrics.parked.labels(reason).inc()
+            log.warning("parked", reason=reason, detail=str(one.error), partition=self.number, offset=one.record.offset)

@@ -89,16 +89,6 @@ class Changes(NamedTuple):
     next_offset: int  # Of the source.
 
 
-class Kept(NamedTuple):
-    """A cart, None for one that is not known, and when it acts next (0: not by the clock)."""
-
-    state: CartState | None
-    due: int
-
-
-NEW = Kept(None, 0)
-
-
 @dataclass(slots=True)
 class Shard:
     """The carts of one partition."""
@@ -116,8 +106,7 @@ class Shard:
     parked: list[Parked] = field(default_factory=list)
     _changed: dict[bytes, bytes | None] = field(default_factory=dict)  # Rows that wait to be taken.
     _writing: dict[bytes, bytes | None] = field(default_factory=dict)  # Rows that were taken and are not kept yet.
-    _read: dict[bytes, Kept] = field(default_factory=dict)  # Of one hearing: as they were,
-    _fresh: dict[bytes, Kept] = field(default_factory=dict)  # and as they became.
+    _read: dict[bytes, bytes | None] = field(default_factory=dict)  # Rows as they stand, for one hearing.
     _judged_by: dict[tuple[str, int], Setting] = field(default_factory=dict)  # In one hearing.
 
     def restore(self, first_offset: int) -> None:
@@ -171,7 +160,7 @@ class Shard:
                 continue
             if self._advanced(key, state, now, setting) is state:
                 self.timers.set(key, next_due(state, setting))
-        self._settle()
+        self._read.clear()
 
     def take(self) -> Changes:
         """What waits to be written, once what was taken before is kept."""
@@ -192,12 +181,12 @@ class Shard:
         return self._state(key)
 
     def _apply_all(self, records: Sequence[ConsumerRecord], first: int) -> Stop | None:
-        """All of them, each step for all before the next: what is done many times in a row is done faster."""
+        """One by one: what belongs to a record is made, used and let go while it is at hand in the processor's caches."""
         self._read_ahead([record.key for record in records if record.key])
         try:
-            for place, (record, activity) in enumerate(zip(records, self._decoded(records), strict=True), first):
+            for place, record in enumerate(records, first):
                 try:
-                    self._apply(record, activity)
+                    self._apply(record)
                 except (UnknownSchema, MissingSetting) as waiting:
                     return Stop(place, waiting)
                 except (UnreadableRecord, Rejected) as error:
@@ -206,23 +195,12 @@ class Shard:
                     self.mistakes.append(error)
                     self.park(record, error)
         finally:
-            self._settle()
+            self._read.clear()
             self._judged_by.clear()
         return None
 
-    def _decoded(self, records: Sequence[ConsumerRecord]) -> list[Activity | Exception]:
-        read = self.reader.read
-        decoded: list[Activity | Exception] = []
-        for record in records:
-            try:
-                decoded.append(read(record.value))
-            except (UnreadableRecord, UnknownSchema) as error:
-                decoded.append(error)
-        return decoded
-
-    def _apply(self, record: ConsumerRecord, activity: Activity | Exception) -> None:
-        if isinstance(activity, Exception):
-            raise activity
+    def _apply(self, record: ConsumerRecord) -> None:
+        activity = self.reader.read(record.value)
         key, cart_id = record.key, activity.cart_id
         version = activity.store_id, activity.config_version
         setting = self._judged_by.get(version)
@@ -240,7 +218,8 @@ class Shard:
         self.clock.applied(record.offset, 0 if activity.imported else record.timestamp)
 
     def _hear(self, key: bytes, activity: Activity, record: ConsumerRecord, setting: Setting) -> None:
-        before, due = self._kept(key) if activity.cart_id else NEW
+        row = self._row(key) if activity.cart_id else None
+        before, due = (None, 0) if row is None else (CartState.from_row(row[_DUE_BYTES:]), _due_of(row))
         arrival = record.timestamp
         if activity.imported:
             if before is not None and before.origin != HELD:
@@ -286,43 +265,32 @@ class Shard:
         for key, row in self.rows.carts():
             if key.startswith(prefix) and not _due_of(row):
                 yield key
-        yield from (key for key in (*self._fresh, *self._changed, *self._writing) if key.startswith(prefix))
-
-    def _settle(self) -> None:
-        """Make rows of what changed, while it is at hand: rows wait in a fraction of the room of carts."""
-        for key, (state, due) in self._fresh.items():
-            self._changed[key] = due.to_bytes(_DUE_BYTES, "big") + state.to_row() if state else None
-        self._fresh.clear()
-        self._read.clear()
+        yield from (key for key in (*self._changed, *self._writing) if key.startswith(prefix))
 
     def _read_ahead(self, keys: Sequence[bytes]) -> None:
         """Rows of many carts in one look at the disk."""
         wanted = list({key for key in keys if key not in self._changed and key not in self._writing})
         if wanted:
-            self._read = dict(zip(wanted, map(_kept_of, self.rows.get_many(wanted)), strict=True))
+            self._read = dict(zip(wanted, self.rows.get_many(wanted), strict=True))
+
+    def _row(self, key: bytes) -> bytes | None:
+        for rows in (self._changed, self._writing, self._read):
+            if key in rows:
+                return rows[key]
+        return self.rows.get(key)
 
     def _state(self, key: bytes) -> CartState | None:
-        return self._kept(key).state
-
-    def _kept(self, key: bytes) -> Kept:
-        known = self._fresh.get(key) or self._read.get(key)
-        if known is not None:
-            return known
-        for rows in (self._changed, self._writing):
-            if key in rows:
-                return _kept_of(rows[key])
-        return _kept_of(self.rows.get(key))
+        row = self._row(key)
+        return None if row is None else CartState.from_row(row[_DUE_BYTES:])
 
     def _set(self, key: bytes, state: CartState | None, setting: Setting) -> None:
-        due = None
-        if state is not None:
-            due = next_due(state, self._in_force(state, setting))
-        self._fresh[key] = Kept(state, due or 0)
+        if state is None:
+            self._changed[key] = None
+            self.timers.set(key, None)
+            return
+        due = next_due(state, self._in_force(state, setting))
+        self._changed[key] = (due or 0).to_bytes(_DUE_BYTES, "big") + state.to_row()
         self.timers.set(key, due)
-
-
-def _kept_of(row: bytes | None) -> Kept:
-    return NEW if row is None else Kept(CartState.from_row(row[_DUE_BYTES:]), _due_of(row))
 
 
 def _due_of(row: bytes) -> int:

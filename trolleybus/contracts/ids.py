@@ -12,7 +12,7 @@ _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 def derived_id(*parts: str | int) -> str:
     """UUID version 5 (RFC 9562, 5.5) of the parts; each is length-prefixed, so no two lists of parts collide."""
-    name = "".join([f"{len(text)}:{text}" for text in map(str, parts)])
+    name = "".join([f"{len(text := str(part))}:{text}" for part in parts])
     digest = sha1(_ROOT + name.encode(), usedforsecurity=False).hexdigest()
     # By hand, because the detector makes one for each fact: version 5 in the 13th digit, the variant in the 17th.
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{_VARIANT[digest[16]]}{digest[17:20]}-{digest[20:32]}"

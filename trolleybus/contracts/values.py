@@ -16,7 +16,7 @@ def cart_value(lines: Iterable[CartLine], discount: Money, currency: str) -> Mon
 
     Lines in another currency are left out: amounts are never summed across currencies.
     """
-    total = sum(line_value(line) for line in lines if line.unit_price.currency in (currency, ""))
+    total = sum([line_value(line) for line in lines if line.unit_price.currency in (currency, "")])
     if discount.currency in (currency, ""):
         total -= discount.minor
     return Money(minor=max(0, total), currency=currency)

@@ -10,7 +10,7 @@ MAX_DIFFERENCES lines of increments (the oldest are folded into their lines; wha
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
-from itertools import islice
+from operator import itemgetter
 
 import msgspec
 from msgspec.structs import replace
@@ -20,6 +20,7 @@ from services.abandonment.domain.activity import Activity, Line
 MAX_LINES = 500
 MAX_DIFFERENCES = 256
 LARGEST_QUANTITY = 1_000_000
+_PLACE = itemgetter(0, 1)
 LARGEST_ID = "\U0010ffff"
 """Greater than every record's id."""
 
@@ -55,9 +56,9 @@ class Contents(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def lines(self) -> tuple[Line, ...]:
         """The lines in the cart now, MAX_LINES at most, in the order in which they came."""
         merged = _merged(self).values() if self.increments else [entry.line for entry in self.entries]
-        held = islice((line for line in merged if line.quantity > 0), MAX_LINES)
+        held = [line for line in merged if line.quantity > 0][:MAX_LINES]
         return tuple(
-            replace(line, quantity=LARGEST_QUANTITY) if line.quantity > LARGEST_QUANTITY else line for line in held
+            [replace(line, quantity=LARGEST_QUANTITY) if line.quantity > LARGEST_QUANTITY else line for line in held]
         )
 
     def holds_items(self) -> bool:
@@ -173,7 +174,7 @@ def _distinct(lines: tuple[Line, ...]) -> Iterable[Line]:
 def _merged(contents: Contents) -> dict[str, Line]:
     """Every line, those without a piece left among them."""
     lines = {entry.line.line_id: entry.line for entry in contents.entries}
-    for _, _, difference in sorted(_counting(contents), key=lambda counting: counting[:2]):
+    for _, _, difference in sorted(_counting(contents), key=_PLACE):
         key = difference.line_id
         lines[key] = _plus(lines.get(key) or Line(key), difference)
     return lines

@@ -135,13 +135,15 @@ def contract_line(line: Line) -> CartLine:
 
 
 def _value(state: CartState, contents: Contents, lines: tuple[CartLine, ...], setting: Setting) -> Money:
-    priced_in = (line.unit_price.currency for line in lines if line.unit_price.currency)
-    value = cart_value(lines, _discount(contents), state.currency or next(priced_in, setting.currency))
+    currency = state.currency
+    if not currency:
+        currency = next((line.unit_price.currency for line in lines if line.unit_price.currency), setting.currency)
+    value = cart_value(lines, _discount(contents), currency)
     return value if value.minor <= LARGEST_MINOR else Money(minor=LARGEST_MINOR, currency=value.currency)
 
 
 def _contract_lines(contents: Contents) -> tuple[CartLine, ...]:
-    return tuple(contract_line(line) for line in contents.lines())
+    return tuple([contract_line(line) for line in contents.lines()])
 
 
 def _discount(contents: Contents) -> Money:

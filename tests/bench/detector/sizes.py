@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-IS_TRIAL = any(name in os.environ for name in ("EVENTS", "CARTS", "PROFILE"))
-RUNS = 1 if "PROFILE" in os.environ else 3
+IS_TRIAL = any(name in os.environ for name in ("EVENTS", "CARTS", "RUNS", "PROFILE"))
+RUNS = 1 if "PROFILE" in os.environ else int(os.environ.get("RUNS", "3"))
 """Runs that are compared; figures are their medians."""
 
 
