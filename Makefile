@@ -7,6 +7,7 @@ WORKERS ?= 2
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+MACHINE := .venv/.machine
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
@@ -15,21 +16,25 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## make the environment in .venv (PYTHON=python3.12 chooses the Python)
+setup: $(MACHINE) ## make the environment in .venv (PYTHON=python3.12 chooses the Python)
 
 $(STAMP): pyproject.toml requirements.lock tools/bootstrap.py
 	@$(PYTHON) tools/bootstrap.py
 
-demo: $(STAMP) ## start everything with a simulated shop; Ctrl-C stops it (ONCE=1: play once, check, stop)
+$(MACHINE): $(STAMP) hatch_build.py trolleybus/avro/machine.pyx
+	@$(BIN)/python hatch_build.py
+	@touch $@
+
+demo: $(MACHINE) ## start everything with a simulated shop; Ctrl-C stops it (ONCE=1: play once, check, stop)
 	@$(BIN)/trolleybus demo $(if $(ONCE),--once)
 
-test: $(STAMP) ## every test but chaos and benchmarks, on real servers
+test: $(MACHINE) ## every test but chaos and benchmarks, on real servers
 	@$(BIN)/pytest tests -m "not chaos and not bench" -n $(WORKERS) --dist loadfile
 
-bench: $(STAMP) ## measure speed and memory into build/bench.json (ONLY=name for one)
+bench: $(MACHINE) ## measure speed and memory into build/bench.json (ONLY=name for one)
 	@$(BIN)/python -m tests.bench $(ONLY)
 
-chaos: $(STAMP) ## random faults for minutes (ONLY=name for one)
+chaos: $(MACHINE) ## random faults for minutes (ONLY=name for one)
 	@$(BIN)/python -m tests.chaos $(ONLY)
 
 lint: $(STAMP) ## style
@@ -37,7 +42,7 @@ lint: $(STAMP) ## style
 	@$(BIN)/ruff format --check
 
 types: $(STAMP) ## types
-	@$(BIN)/mypy trolleybus services tools tests
+	@$(BIN)/mypy trolleybus services tools tests hatch_build.py
 
 imports: $(STAMP) ## who may import whom
 	@$(BIN)/lint-imports
@@ -51,5 +56,5 @@ lock: $(STAMP) ## pin the newest allowed packages: requirements.lock, and from i
 
 clean: ## stop the local stack and delete all that was made here, .venv included
 	@if [ -x $(BIN)/trolleybus ]; then $(BIN)/trolleybus stack reset; fi
-	@rm -rf .venv .dev build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .dev build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache trolleybus/avro/machine.*.so
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

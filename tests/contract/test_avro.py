@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import avro.io
@@ -11,15 +12,34 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.avro_twins import Twin, twin
 from tests.contract.any_record import KINDS, RECORD, RegistryInMemory, prepared, values_of
+from trolleybus import codec as codec_module
 from trolleybus import schemas
-from trolleybus.avro import Shape, compile_reader, compile_writer, shape_of
+from trolleybus.avro import Shape, shape_of
 from trolleybus.codec import Codec, UnknownSchema, UnreadableRecord, from_dict, local_schema, to_dict
 from trolleybus.contracts.cart import CartActivity, CartLine
 from trolleybus.contracts.money import Money
 from trolleybus.contracts.records import RECORDS, Record
 from trolleybus.contracts.stores import StoreConfig
 from trolleybus.topics import Topics
+
+__all__ = ["twin"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def used(twin: Twin) -> Iterator[None]:
+    """Codecs use that twin, and none keeps what the other made."""
+    kept = (codec_module._compiled, codec_module._writer)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(codec_module, "compile_reader", twin.compile_reader)
+        patch.setattr(codec_module, "compile_writer", twin.compile_writer)
+        for cached in kept:
+            cached.cache_clear()
+        yield
+    for cached in kept:
+        cached.cache_clear()
+
 
 ANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -43,10 +63,10 @@ def read_by_fastavro(kind: type[Record], body: bytes, written: Any = None) -> Re
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_record_has_functions_of_its_own(kind: type[Record]) -> None:
+def test_every_record_has_functions_of_its_own(twin: Twin, kind: type[Record]) -> None:
     schema = json.loads(schemas.source(kind.__name__))
-    write = compile_writer(schema)
-    read = compile_reader(schema, shape_of(kind))
+    write = twin.compile_writer(schema)
+    read = twin.compile_reader(schema, shape_of(kind))
     body = by_fastavro(kind())
     assert write(kind()) == body
     assert read(body, 0) == (kind(), len(body))

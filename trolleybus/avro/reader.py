@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from trolleybus.avro import bytes_in
-from trolleybus.avro.defaults import default_of
-from trolleybus.avro.schema import Array, Map, Plain, RecordType, Type, check_resolution, understand
+from trolleybus.avro.schema import WIDTH, Array, Map, Plain, RecordType, Type
 from trolleybus.avro.shape import Shape
 from trolleybus.avro.source import Source
+from trolleybus.avro.steps import Step, plan, resolved
 
 T = TypeVar("T")
 
-WIDTH: Final = {"boolean": 1, "float": 4, "double": 8}
 _EMPTY: Final = {
     "string": '""',
     "bytes": 'b""',
@@ -25,7 +24,6 @@ _EMPTY: Final = {
     "map": "{}",
 }
 """What a zero byte is, of a type for which it is something whole."""
-_UNCHANGING: Final = (str, int, float, bytes)
 _RUNTIME = {
     "LENGTH": bytes_in.LENGTH,
     "SIGNED": bytes_in.SIGNED,
@@ -58,39 +56,12 @@ def reader_source(schema: Any, shape: Shape[Any], local: Any = None) -> str:
 
 
 def _generate(schema: Any, shape: Shape[Any], local: Any) -> Source:
-    writer = understand(schema)
-    ours = writer if local is None else understand(local)
-    check_resolution(writer, ours)
+    writer, ours = resolved(schema, local)
     source = Source("def read(b, i)", **_RUNTIME)
     source.line("last_six = len(b) - 6")
     result = _Generator(source).shaped(writer, ours, shape)
     source.line(f"return {result}, i")
     return source
-
-
-class _Step(NamedTuple):
-    """A field of a record, or of one nested in it whose leaves are wanted or skipped by themselves."""
-
-    path: str | None  # None: not wanted.
-    written: Type
-    ours: Type
-    shape: Shape[Any] | None
-    opens: int = 0  # Of how many fields it is the first, if it opens a nested record.
-
-
-def _steps(
-    writer: RecordType, ours: RecordType | None, wanted: Mapping[str, Shape[Any] | None], prefix: str = ""
-) -> Iterator[_Step]:
-    for field in writer.fields:
-        path, known = prefix + field.name, ours.field(field.name) if ours else None
-        if known is not None and path in wanted:
-            yield _Step(path, field.type, known.type, wanted[path])
-        elif isinstance(field.type, RecordType):
-            theirs = known.type if known and isinstance(known.type, RecordType) else None
-            steps = list(_steps(field.type, theirs, wanted, f"{path}."))
-            yield from (step._replace(opens=0 if number else len(steps)) for number, step in enumerate(steps))
-        else:
-            yield _Step(None, field.type, field.type, None)
 
 
 class _Generator:
@@ -99,21 +70,16 @@ class _Generator:
     def __init__(self, source: Source) -> None:
         self._source = source
 
-    def shaped(self, writer: RecordType, ours: RecordType, shape: Shape[Any]) -> str:
+    def shaped(self, writer: RecordType, ours: RecordType, shape: Shape[Any] | None) -> str:
         """Read a record; the expression of the object made of it."""
-        wanted = dict(_path_and_shape(field) for field in shape.fields)
-        found = self._record(list(_steps(writer, ours, wanted)))
-        missing = [path for path in wanted if path not in found]
-        found |= {path: self._default(default_of(writer, ours, path, wanted[path])) for path in missing}
-        arguments = ", ".join(found[_path_and_shape(field)[0]] for field in shape.fields)
-        return f"{self._source.constant(shape.make)}({arguments})"
+        steps, constants, makers, make, arguments = plan(writer, ours, shape)
+        constant = self._source.constant
+        found = self._record(list(steps))
+        found |= {path: constant(value) for path, value in constants.items()}
+        found |= {path: f"{constant(maker)}()" for path, maker in makers.items()}
+        return f"{constant(make)}({', '.join(found[path] for path in arguments)})"
 
-    def _default(self, make: Callable[[], Any]) -> str:
-        """The expression of what our schema says instead: made anew for each record unless it cannot be changed."""
-        made = make()
-        return self._source.constant(made) if isinstance(made, _UNCHANGING) else f"{self._source.constant(make)}()"
-
-    def _record(self, steps: list[_Step]) -> dict[str, str]:
+    def _record(self, steps: list[Step]) -> dict[str, str]:
         """Read fields; the locals of what is wanted of them, by path."""
         found: dict[str, str] = {}
         for number, step in enumerate(steps):
@@ -123,13 +89,13 @@ class _Generator:
             found |= self._field(step)
         return found
 
-    def _field(self, step: _Step) -> dict[str, str]:
+    def _field(self, step: Step) -> dict[str, str]:
         if step.path is None:
             self._skip(step.written)
             return {}
         return {step.path: self._value(step.written, step.ours, step.shape)}
 
-    def _tail(self, first: _Step, rest: list[_Step]) -> dict[str, str]:
+    def _tail(self, first: Step, rest: list[Step]) -> dict[str, str]:
         """Read the last fields of a record at one look where all are empty, as they often are from an amount on."""
         line, block, width = self._source.line, self._source.block, 1 + len(rest)
         zeros = self._source.constant(bytes(width))
@@ -146,8 +112,6 @@ class _Generator:
         """Read a value; the local that holds it."""
         result = self._source.local()
         if isinstance(writer, RecordType) and isinstance(ours, RecordType):
-            if shape is None:
-                raise LookupError(f"{writer.name} is wanted, but not in which shape")
             self._source.line(f"{result} = {self.shaped(writer, ours, shape)}")
         elif isinstance(writer, Array) and isinstance(ours, Array):
             self._array(result, writer, ours, shape)
@@ -221,7 +185,7 @@ class _Generator:
         with block("if n"):
             line(f"{items} = []")
             with self._blocks():
-                if shape is not None and isinstance(writer.items, RecordType) and isinstance(ours.items, RecordType):
+                if isinstance(writer.items, RecordType) and isinstance(ours.items, RecordType):
                     item = self.shaped(writer.items, ours.items, shape)
                 else:
                     item = self._value(writer.items, ours.items, shape)
@@ -291,9 +255,5 @@ def _kind(written: Type) -> str:
     return "array" if isinstance(written, Array) else "map"
 
 
-def _may_be_zero(step: _Step) -> bool:
+def _may_be_zero(step: Step) -> bool:
     return _kind(step.written) in _EMPTY
-
-
-def _path_and_shape(field: str | tuple[str, Shape[Any]]) -> tuple[str, Shape[Any] | None]:
-    return (field, None) if isinstance(field, str) else field

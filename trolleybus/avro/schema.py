@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 PLAIN: Final = frozenset({"string", "bytes", "boolean", "int", "long", "float", "double"})
+WIDTH: Final = {"boolean": 1, "float": 4, "double": 8}
+"""Bytes of those that always have as many."""
 LARGEST: Final = 2000
 """Fields of a schema with its named types written out: more is a mistake, and would make a huge function."""
+DEEPEST: Final = 16
+"""Records, arrays and maps within each other: as many as Python's own bounds leave room for in a function."""
 
 
 class Unsupported(ValueError):
@@ -69,7 +73,20 @@ def understand(document: Any) -> RecordType:
     tree = _Understanding().type(document, "")
     if not isinstance(tree, RecordType):
         raise Unsupported("only records are read and written by themselves")
+    if _depth(tree) > DEEPEST:
+        raise Unsupported(f"the schema nests too deep: more than {DEEPEST} types within each other")
     return tree
+
+
+def _depth(tree: Type) -> int:
+    match tree:
+        case Array():
+            return 1 + _depth(tree.items)
+        case Map():
+            return 1 + _depth(tree.values)
+        case RecordType():
+            return 1 + max((_depth(field.type) for field in tree.fields), default=0)
+    return 0
 
 
 class _Understanding:

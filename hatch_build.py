@@ -1,0 +1,71 @@
+"""Compiles trolleybus/avro/machine.pyx into the package: by `make` in place, and by hatchling into a wheel.
+
+Without a C compiler or Python's headers nothing is built, and the package uses the pure Python that does the same.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+ROOT = Path(__file__).resolve().parent
+SOURCE = ROOT / "trolleybus" / "avro" / "machine.pyx"
+BUILT = SOURCE.with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
+
+
+class NoCompiler(RuntimeError):
+    """This machine cannot compile C for this Python; the text says what is missing."""
+
+
+def build() -> Path:
+    """Compile; the path of what was built."""
+    headers = Path(sysconfig.get_path("include"))
+    if not (headers / "Python.h").exists():
+        raise NoCompiler(f"{headers} has no Python.h")
+    folder = ROOT / "build"
+    folder.mkdir(exist_ok=True)
+    generated, linked = folder / "machine.c", folder / BUILT.name
+    subprocess.run([sys.executable, "-m", "cython", "-o", str(generated), str(SOURCE)], check=True)
+    flags = [
+        word for name in ("LDSHARED", "CCSHARED", "CFLAGS") for word in shlex.split(sysconfig.get_config_var(name))
+    ]
+    try:
+        subprocess.run([*flags, f"-I{headers}", str(generated), "-o", str(linked)], check=True)
+    except FileNotFoundError as error:
+        raise NoCompiler(f"there is no {flags[0]}") from error
+    except subprocess.CalledProcessError as error:
+        raise NoCompiler(f"{flags[0]} failed as it says above") from error
+    return linked.replace(BUILT)  # At once: who has the old one open keeps it.
+
+
+class MachineHook(BuildHookInterface[Any]):
+    """Puts the machine into a wheel, which then is one platform's."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Runs before hatchling packs; an editable installation uses what `make` builds."""
+        if version != "standard":
+            return
+        try:
+            build()
+        except NoCompiler as reason:
+            self.app.display_warning(f"The wheel is pure Python: {reason}")
+            return
+        build_data["artifacts"].append(f"/{BUILT.relative_to(ROOT)}")
+        build_data.update(pure_python=False, infer_tag=True)
+
+
+if __name__ == "__main__":
+    try:
+        print(f"Avro: compiled, {build().relative_to(ROOT)}")
+    except NoCompiler as reason:
+        print(
+            f"Avro: read and written in pure Python, which is slower, because {reason}. On Debian: apt install gcc libc6-dev python3-dev"
+        )
