@@ -119,6 +119,7 @@ def describe(document: dict[str, Any]) -> dict[str, Any]:
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(schemas["$defs"])
     components["securitySchemes"] = {
+        "operator": {"type": "http", "scheme": "bearer", "description": "The operator's token."},
         "bearer": {"type": "http", "scheme": "bearer", "description": "A store's write or secret key."},
         "basic": {"type": "http", "scheme": "basic", "description": "The key as user, no password."},
         "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},

@@ -8,10 +8,11 @@ from trolleybus.contracts.stores import StoreKey
 CARTS = "carts"
 ORDERS = "orders"
 CUSTOMERS = "customers"
+INTEGRATIONS = "integrations"
 
 SCOPES_OF_KIND = {
     "write": frozenset({CARTS, CUSTOMERS}),  # Public: stands in the shop's pages.
-    "secret": frozenset({CARTS, CUSTOMERS, ORDERS}),
+    "secret": frozenset({CARTS, CUSTOMERS, ORDERS, INTEGRATIONS}),
 }
 
 

@@ -86,6 +86,13 @@ async def page(
     return await _with_secrets(conn, await cursor.fetchall())
 
 
+async def sealed_secrets(conn: Connection, store_id: str, integration_id: str) -> list[SealedSecret]:
+    cursor = await conn.execute(
+        "SELECT * FROM integration_secrets WHERE store_id = %s AND integration_id = %s", [store_id, integration_id]
+    )
+    return [_sealed(row) for row in await cursor.fetchall()]
+
+
 async def add_secret(conn: Connection, place: Place, sealed: Sealed, *, last4: str, valid_from: int) -> None:
     await conn.execute(
         "INSERT INTO integration_secrets"
@@ -192,20 +199,21 @@ async def versions(conn: Connection) -> dict[str, int]:
 async def load(
     conn: Connection, integration_ids: Sequence[str]
 ) -> tuple[list[Integration], dict[str, list[SealedSecret]]]:
-    """These, as far as they are connected, and their secrets by integration, of one moment."""
-    async with conn.transaction():
-        await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        cursor = await conn.execute(
-            "SELECT * FROM integrations WHERE integration_id = ANY(%s) AND disconnected_at = 0", [list(integration_ids)]
-        )
-        integrations = [_integration(row, ()) for row in await cursor.fetchall()]
-        cursor = await conn.execute(
-            "SELECT * FROM integration_secrets WHERE integration_id = ANY(%s) ORDER BY valid_from DESC, secret_id DESC",
-            [list(integration_ids)],
-        )
-        secrets: dict[str, list[SealedSecret]] = {}
-        for row in await cursor.fetchall():
-            secrets.setdefault(row["integration_id"], []).append(_sealed(row))
+    """These, as far as they are connected, and their secrets by integration, the newest first.
+
+    Secrets are read after versions: what changes in between has a version that is met at the next look.
+    """
+    cursor = await conn.execute(
+        "SELECT * FROM integrations WHERE integration_id = ANY(%s) AND disconnected_at = 0", [list(integration_ids)]
+    )
+    integrations = [_integration(row, ()) for row in await cursor.fetchall()]
+    cursor = await conn.execute(
+        "SELECT * FROM integration_secrets WHERE integration_id = ANY(%s) ORDER BY valid_from DESC, secret_id DESC",
+        [list(integration_ids)],
+    )
+    secrets: dict[str, list[SealedSecret]] = {}
+    for row in await cursor.fetchall():
+        secrets.setdefault(row["integration_id"], []).append(_sealed(row))
     return integrations, secrets
 
 

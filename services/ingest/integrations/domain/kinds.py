@@ -23,9 +23,13 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`settings` maps a name to its reader, which gives the normalised value or raises ValueError. All are required."""
+    """`settings` maps a name to its reader, which gives the normalised value or raises ValueError. All are required.
+
+    `path` is where it sends to, at this gateway.
+    """
 
     name: str
+    path: str
     settings: Mapping[str, Callable[[str], str]]
     secrets: tuple[str, ...]
 
@@ -40,9 +44,11 @@ def _shop_domain(text: str) -> str:
 
 
 KINDS: Mapping[str, Kind] = {
-    SHOPIFY: Kind(SHOPIFY, {"shop_domain": _shop_domain}, ("webhook_secret",)),
+    SHOPIFY: Kind(
+        SHOPIFY, "/api/v1/integrations/shopify/{store_id}/webhooks", {"shop_domain": _shop_domain}, ("webhook_secret",)
+    ),
     # Segment calls with the store's write key: there is no secret besides.
-    SEGMENT: Kind(SEGMENT, {}, ()),
+    SEGMENT: Kind(SEGMENT, "/v1", {}, ()),
 }
 
 
