@@ -11,7 +11,7 @@ from trolleybus.contracts.stores import StoreKey
     [
         ("write", (), {"carts", "customers"}),
         ("write", ("orders", "carts"), {"carts"}),
-        ("secret", (), {"carts", "customers", "orders"}),
+        ("secret", (), {"carts", "customers", "orders", "integrations"}),
         ("secret", ("orders",), {"orders"}),
         ("unheard-of", (), set()),
     ],
