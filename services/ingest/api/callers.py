@@ -29,9 +29,10 @@ class Caller:
     is_public: bool
 
 
-def caller_of(request: Request, directory: Directory, scope: str, now: int) -> Caller:
-    """The caller; raises 401 for a key that nobody has, 403 for one that may not do this, or not from there."""
-    found = directory.by_key(_key_in(request), now)
+def caller_of(request: Request, directory: Directory, scope: str, now: int, key_in_body: str = "") -> Caller:
+    """The caller, by the key in the body where one stood there; raises 401 for a key that nobody has, 403 for one that may
+    not do this, or not from there."""
+    found = directory.by_key(key_in_body or _key_in(request), now)
     if found is None:
         raise _unknown()
     store, key = found

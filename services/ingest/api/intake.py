@@ -1,7 +1,7 @@
 """One request from its bytes to its answer."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -55,26 +55,26 @@ class Intake:
         now: Callable[[], int],
     ) -> None:
         self._directory = directory
-        self._hasher = hasher
+        self.hasher = hasher
         self._limiter = limiter
         self._publisher = publisher
         self._gateway = gateway
         self._metrics = metrics
         self._max_events = max_events
-        self._max_bytes = max_bytes
-        self._now = now
+        self.max_bytes = max_bytes
+        self.now = now
 
     async def handle(self, request: Request, endpoint: Endpoint[P]) -> Response:
         """202 with a result an event; problems are raised."""
-        received_at = self._now()
-        caller = caller_of(request, self._directory, endpoint.scope, received_at)
-        self._turn_away_while_behind()
-        batch = await items_of(request, endpoint.list_name, self._max_events, self._max_bytes)
-        await self._limit(caller, endpoint.scope, len(batch.items))
+        received_at = self.now()
+        caller = self.caller(request, endpoint.scope)
+        self.turn_away_while_behind()
+        batch = await items_of(request, endpoint.list_name, self._max_events, self.max_bytes)
+        await self.limit(caller, endpoint.scope, len(batch.items))
         key = idempotency_key(request)
         arrival = Arrival(
             store=caller.store,
-            hasher=self._hasher,
+            hasher=self.hasher,
             received_at=received_at,
             sent_at=batch.sent_at,
             is_public=caller.is_public,
@@ -84,22 +84,31 @@ class Intake:
             _read(item, endpoint, replace(arrival, fallback_id=f"{key}:{index}" if key else "", raw_hash=hash_of(item)))
             for index, item in enumerate(batch.items)
         ]
+        return _answer(await self.take(caller, endpoint.source, events), batch)
+
+    def caller(self, request: Request, scope: str, key_in_body: str = "") -> Caller:
+        """Who calls; 401 or 403 for who may not."""
+        return caller_of(request, self._directory, scope, self.now(), key_in_body)
+
+    async def take(self, caller: Caller, source: str, events: Sequence[Translation | Refused]) -> list[Result]:
+        """A result an event, when Kafka has all that were not refused; 503 otherwise."""
         try:
-            results = await self._gateway.take(caller.store.store_id, endpoint.source, events)
+            return await self._gateway.take(caller.store.store_id, source, events)
         except Overloaded as error:
             raise _behind(str(error)) from None
         except KafkaUnavailable as error:
             logger.warning("kafka did not acknowledge", events=len(events), error=str(error))
             raise _behind("Kafka did not acknowledge; send the same again, nothing will count twice") from None
-        return _answer(results, batch)
 
-    def _turn_away_while_behind(self) -> None:
+    def turn_away_while_behind(self) -> None:
+        """503 while Kafka is behind; cheap, so asked before a body is read."""
         try:
             self._publisher.check()
         except Overloaded as error:
             raise _behind(str(error)) from None
 
-    async def _limit(self, caller: Caller, scope: str, events: int) -> None:
+    async def limit(self, caller: Caller, scope: str, events: int) -> None:
+        """429 where the store has sent too many events."""
         verdict = await self._limiter.take(caller.store.store_id, scope, events)
         if verdict.allowed:
             return
@@ -144,16 +153,17 @@ def _answer(results: list[Result], batch: Items) -> Response:
     if not batch.is_batch and isinstance(results[0], Refused):
         errors = [FieldError(flaw.field, flaw.detail) for flaw in results[0].errors]
         raise Problem(422, "Some fields are not valid", f"{len(errors)} not valid", errors=errors)
-    body = {"results": [_shown(result, batch.pointer(index)) for index, result in enumerate(results)]}
+    body = {"results": [shown(result, batch.pointer(index)) for index, result in enumerate(results)]}
     return Response(orjson.dumps(body), 202, media_type="application/json")
 
 
-def _shown(result: Result, at: str) -> dict[str, Any]:
+def shown(result: Result, at: str) -> dict[str, Any]:
+    """A result as the answer has it; `at` is the JSON pointer to its event."""
     if isinstance(result, Accepted):
-        shown: dict[str, Any] = {"status": "accepted", "id": result.event_id}
+        told: dict[str, Any] = {"status": "accepted", "id": result.event_id}
         if result.left_out:
-            shown["warnings"] = [{"field": at + flaw.field, "detail": flaw.detail} for flaw in result.left_out]
-        return shown
+            told["warnings"] = [{"field": at + flaw.field, "detail": flaw.detail} for flaw in result.left_out]
+        return told
     return {
         "status": "refused",
         "errors": [{"field": at + flaw.field, "detail": flaw.detail} for flaw in result.errors],

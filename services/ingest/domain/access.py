@@ -9,10 +9,12 @@ CARTS = "carts"
 ORDERS = "orders"
 CUSTOMERS = "customers"
 INTEGRATIONS = "integrations"
+SEGMENT = "segment"
+IMPORTS = "imports"
 
 SCOPES_OF_KIND = {
-    "write": frozenset({CARTS, CUSTOMERS}),  # Public: stands in the shop's pages.
-    "secret": frozenset({CARTS, CUSTOMERS, ORDERS, INTEGRATIONS}),
+    "write": frozenset({CARTS, CUSTOMERS, SEGMENT}),  # Public: stands in the shop's pages.
+    "secret": frozenset({CARTS, CUSTOMERS, ORDERS, INTEGRATIONS, SEGMENT, IMPORTS}),
 }
 
 
