@@ -3,13 +3,12 @@
 import json
 from typing import Annotated, Any
 
-import httpx2
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 
 from services.campaigns.stores.domain.durations import text
-from trolleybus.cli import CommandError, environment
+from trolleybus import operator_api
 
 store = typer.Typer(no_args_is_help=True, help="Stores, their settings and keys.")
 console = Console(highlight=False)
@@ -193,31 +192,7 @@ def _settings(**given: Any) -> dict[str, Any]:
 
 
 def _call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    values = environment()
-    try:
-        url, token = values["CAMPAIGNS_URL"], values["OPERATOR_TOKEN"]
-    except KeyError as missing:
-        raise CommandError(
-            f"{missing.args[0]} is not set: start the local stack (`trolleybus stack up`) or set it"
-        ) from None
-    try:
-        answer = httpx2.request(
-            method, f"{url}{path}", json=body, headers={"Authorization": f"Bearer {token}"}, timeout=30
-        )
-    except httpx2.TransportError as error:
-        raise CommandError(f"campaigns at {url} does not answer ({error}): is it running (`trolleybus up`)?") from None
-    if answer.is_success:
-        return answer.json() if answer.content else None
-    raise CommandError(_told(answer))
-
-
-def _told(answer: httpx2.Response) -> str:
-    try:
-        problem = answer.json()
-        errors = "".join(f"\n  {error['field']}: {error['detail']}" for error in problem.get("errors", []))
-        return f"{problem['title']}{errors or ': ' + problem['detail']}"
-    except (ValueError, KeyError, TypeError):
-        return f"campaigns answered {answer.status_code}"
+    return operator_api.call("campaigns", method, path, body)
 
 
 def _print(found: dict[str, Any], as_json: bool) -> None:
