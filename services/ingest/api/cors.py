@@ -9,12 +9,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.ingest.api.callers import Directory
 from services.ingest.domain.access import normalise_origin
 
-_PREFIX = "/api/"
+_PREFIXES = ("/api/", "/v1/")
 _FRESH_S = 1.0
 _EXPOSED = "Retry-After, RateLimit, RateLimit-Policy, X-Request-Id"
 _PREFLIGHT = {
-    "access-control-allow-methods": "POST",
-    "access-control-allow-headers": "authorization, content-type, idempotency-key, traceparent, x-api-key, x-request-id",
+    "access-control-allow-methods": "GET, POST",
+    "access-control-allow-headers": "authorization, content-type, idempotency-key, traceparent, x-api-key, x-request-id, "
+    "x-retry-count",
     "access-control-max-age": "600",
 }
 
@@ -30,7 +31,7 @@ class Cors:
         self._fresh_until = float("-inf")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(_PREFIX):
+        if scope["type"] != "http" or not scope["path"].startswith(_PREFIXES):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
