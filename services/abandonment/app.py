@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
-from aiokafka.errors import KafkaError
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from services.abandonment.activities import activities
 from services.abandonment.api import CartView, Elsewhere, Restoring, carts_router
-from services.abandonment.changelog import cluster_of, ensure_changelog
+from services.abandonment.changelog import find_out
 from services.abandonment.feed import Feed
 from services.abandonment.frame import Frame, changelog_name, quieten
 from services.abandonment.journal import Journal
@@ -26,6 +24,7 @@ from services.abandonment.settings import AbandonmentSettings
 from services.abandonment.shard import Shard
 from services.abandonment.store import Disk
 from services.abandonment.store_settings import StoreSettings
+from services.abandonment.tasks import run_together
 from services.abandonment.tellings import Tellings
 from services.abandonment.watch import Pulse
 from services.abandonment.work import Work
@@ -34,12 +33,11 @@ from trolleybus.codec import Codec
 from trolleybus.contracts.recovery import CartAbandoned, CartCleared, CartExpired, CartRecovered, CartResumed
 from trolleybus.envelope import Envelopes
 from trolleybus.http import PartStatus, Readiness, create_app
-from trolleybus.registry import NotRegistered, Registry, RegistryError
+from trolleybus.registry import Registry
 from trolleybus.runtime import background
 from trolleybus.store_directory import StoreDirectory
-from trolleybus.topics import Topic, Topics
+from trolleybus.topics import Topics
 
-ASK_AGAIN_S = 1.0
 WRITTEN = (CartAbandoned, CartResumed, CartCleared, CartRecovered, CartExpired)
 
 
@@ -81,7 +79,7 @@ def build(settings: AbandonmentSettings) -> FastAPI:
     async def detect() -> None:
         nonlocal worker
         await directory.wait_ready()
-        partitions, cluster = await find_out(codec, bootstrap, changelog, source, waiting)
+        partitions, cluster = await find_out(bootstrap, changelog, source, lambda: codec.prepare(*WRITTEN), waiting)
         disk = Disk(settings.state_dir.absolute() / cluster / group)
         worker = Worker(
             disk=disk,
@@ -147,34 +145,6 @@ def build(settings: AbandonmentSettings) -> FastAPI:
         registry=prometheus,
         lifespan=lifespan,
     )
-
-
-async def find_out(
-    codec: Codec, bootstrap: str, changelog: str, source: Topic, waiting: Callable[[str], None]
-) -> tuple[int, str]:
-    """The changelog's partitions and the cluster's id, once Kafka and the registry answer. Raises what is wrong for good."""
-    while True:
-        try:
-            await codec.prepare(*WRITTEN)
-            return await ensure_changelog(bootstrap, changelog, source), await cluster_of(bootstrap)
-        except NotRegistered:
-            raise
-        except (KafkaError, RegistryError) as error:
-            waiting(str(error) or type(error).__name__)
-            await asyncio.sleep(ASK_AGAIN_S)
-
-
-async def run_together(*loops: Coroutine[Any, Any, None]) -> None:
-    """Run endless loops until one fails; they are cancelled in the order given, each when the one before it has ended."""
-    tasks = [asyncio.create_task(loop) for loop in loops]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-            await asyncio.wait({task})
 
 
 async def beating(pulse: Pulse) -> None:

@@ -3,10 +3,17 @@ differ between installations and tests, so it follows that topic instead of stan
 
 from __future__ import annotations
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+import asyncio
+from collections.abc import Awaitable, Callable
 
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from trolleybus.registry import NotRegistered, RegistryError
 from trolleybus.topics import Topic
+
+ASK_AGAIN_S = 1.0
+"""Seconds between two questions while Kafka or the registry is away."""
 
 LARGEST_ROW = 20 << 20
 """Bytes; a cart's lines and texts are bounded well below."""
@@ -23,6 +30,25 @@ CONFIG = {
 
 class ChangelogMismatch(Exception):
     """The changelog cannot hold the source's state; the text says why."""
+
+
+async def find_out(
+    bootstrap: str,
+    changelog: str,
+    source: Topic,
+    prepare: Callable[[], Awaitable[None]],
+    waiting: Callable[[str], None],
+) -> tuple[int, str]:
+    """The changelog's partitions and the cluster's id, once Kafka answers and `prepare` its registry. Raises what is wrong for good."""
+    while True:
+        try:
+            await prepare()
+            return await ensure_changelog(bootstrap, changelog, source), await cluster_of(bootstrap)
+        except NotRegistered:
+            raise
+        except (KafkaError, RegistryError) as error:
+            waiting(str(error) or type(error).__name__)
+            await asyncio.sleep(ASK_AGAIN_S)
 
 
 async def ensure_changelog(bootstrap: str, name: str, source: Topic) -> int:

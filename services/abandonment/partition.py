@@ -150,7 +150,11 @@ class Partition:
         metrics.replayed.inc(shard.replayed)
         shard.replayed = 0
         for mistake in shard.mistakes:
-            log.error("a record was parked for a mistake in the detector", partition=self.number, exc_info=mistake)
+            log.error(
+                "a mistake in the detector: the record was parked, or the cart waits",
+                partition=self.number,
+                exc_info=mistake,
+            )
         shard.mistakes.clear()
 
     def _count(self, effects: Sequence[Effect], appended_at: int) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from time import monotonic
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from services.abandonment.store import CartStore
 
@@ -13,6 +15,14 @@ BATCH = 5_000
 TOO_OLD_MS = 12 * 3_600_000
 """Rows on disk older than this are read anew: the changelog keeps a tombstone for a day (changelog.py)."""
 FETCH_BYTES = 4 << 20
+
+
+STANDS_S = 30.0
+"""Seconds without a record after which restoring begins anew, over fresh connections."""
+
+
+class Standing(KafkaError):  # type: ignore[misc]  # aiokafka has no types
+    """The changelog is not at its end, and nothing of it comes. Whoever restores tries again, and says so."""
 
 
 class ChangelogLost(Exception):
@@ -43,13 +53,17 @@ class Changelog:
                         " changelog was deleted or made anew. If that was meant, delete STATE_DIR; what it held is then forgotten"
                     )
             behind = set(stores)
+            moved_at = monotonic()
             while behind:
-                await self._apply_next(kafka, stores)
+                if await self._apply_next(kafka, stores):
+                    moved_at = monotonic()
                 for partition in tuple(behind):
                     position = await kafka.position(TopicPartition(self._topic, partition))
                     remaining(partition, max(0, ends[partition] - position))
                     if position >= ends[partition]:
                         behind.discard(partition)
+                if behind and monotonic() - moved_at > STANDS_S:
+                    raise Standing(f"{self._topic}{sorted(behind)} gave no record for {STANDS_S:g} s")
         finally:
             await kafka.stop()
 
@@ -74,11 +88,13 @@ class Changelog:
                 store.clear()
             kafka.seek(place, max(store.next_offset or 0, firsts[place]))
 
-    async def _apply_next(self, kafka: AIOKafkaConsumer, stores: Mapping[int, CartStore]) -> None:
-        for place, records in (await kafka.getmany(timeout_ms=200, max_records=BATCH)).items():
+    async def _apply_next(self, kafka: AIOKafkaConsumer, stores: Mapping[int, CartStore]) -> bool:
+        taken = await kafka.getmany(timeout_ms=200, max_records=BATCH)
+        for place, records in taken.items():
             last = records[-1]
             rows = ((record.key, record.value) for record in records)
             stores[place.partition].apply(rows, last.offset + 1, last.timestamp)
+        return bool(taken)
 
     def _places(self, stores: Mapping[int, CartStore]) -> list[TopicPartition]:
         return [TopicPartition(self._topic, partition) for partition in stores]

@@ -158,8 +158,17 @@ class Shard:
             if setting is None:
                 self.timers.set(key, now + RETRY_MS)
                 continue
-            if self._advanced(key, state, now, setting) is state:
+            try:
+                step = advance(state, now, setting)
+            except Exception as error:  # noqa: BLE001 - a cart that meets a mistake of ours must not stop all others
+                self.mistakes.append(error)
+                self.timers.set(key, now + RETRY_MS)
+                continue
+            if step.state is state:
                 self.timers.set(key, next_due(state, setting))
+            else:
+                self.effects.extend(step.effects)
+                self._set(key, step.state, setting)
         self._read.clear()
 
     def take(self) -> Changes:
@@ -220,32 +229,19 @@ class Shard:
     def _hear(self, key: bytes, activity: Activity, record: ConsumerRecord, setting: Setting) -> None:
         row = self._row(key) if activity.cart_id else None
         before, due = (None, 0) if row is None else (CartState.from_row(row[_DUE_BYTES:]), _due_of(row))
-        arrival = record.timestamp
-        if activity.imported:
-            if before is not None and before.origin != HELD:
-                # The clock has advanced this cart to the time of the append, or is about to: it must not matter which.
-                before = self._advanced(key, before, arrival, setting)
-                due = arrival + 1
-            if before is None or before.origin == HELD:
-                arrival = activity.received_at or activity.occurred_at  # History arrives when it says.
-        position = Position(self.partition, record.offset)
-        if before is None or arrival < due:
-            step = apply(before, activity, arrival, position, setting)
+        appended_at, position = record.timestamp, Position(self.partition, record.offset)
+        if (
+            appended_at < due and not activity.imported
+        ):  # Mostly: nothing was due, and nobody need ask what is in force.
+            step = apply(before, activity, appended_at, position, setting)
         else:
-            in_force = self._in_force(before, setting)
-            step = take(before, activity, arrival, position, in_force=in_force, setting=setting)
+            in_force = setting if before is None else self._in_force(before, setting)
+            step = take(before, activity, appended_at, position, in_force=in_force, setting=setting)
         if step.effects:
             self.effects.extend(step.effects)
         self.notes[step.note] += 1
         if step.state is not before:
             self._set(key, step.state, setting)
-
-    def _advanced(self, key: bytes, before: CartState, to_ms: int, setting: Setting) -> CartState | None:
-        step = advance(before, to_ms, self._in_force(before, setting))
-        if step.state is not before:
-            self.effects.extend(step.effects)
-            self._set(key, step.state, setting)
-        return step.state
 
     def _in_force(self, state: CartState, setting: Setting) -> Setting:
         """The setting of a cart, which mostly is that of the record at hand."""

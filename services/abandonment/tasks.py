@@ -26,3 +26,16 @@ async def end_all(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def run_together(*loops: Coroutine[Any, Any, None]) -> None:
+    """Run endless loops until one fails; they are cancelled in the order given, each when the one before it has ended."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+            await asyncio.wait({task})

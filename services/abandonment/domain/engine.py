@@ -130,20 +130,32 @@ def apply(state: CartState | None, activity: Activity, arrival_ms: int, position
 def take(
     state: CartState | None,
     activity: Activity,
-    arrival_ms: int,
+    appended_ms: int,
     position: Position,
     *,
     in_force: Setting,
     setting: Setting,
 ) -> Step:
-    """One record of the log: the cart advanced to its arrival under the setting in force, then the record applied."""
+    """One record of the log: the cart advanced to its arrival under the setting in force, then the record applied.
+
+    History arrives when it says. In a cart that lives it arrives when the log took it: the clock has advanced that cart
+    to then, or is about to, and it must not matter which.
+    """
     if _is_ignored(activity):
         return Step(state, (), IGNORED)
-    if state is None or acts_at(state, in_force) > arrival_ms:
-        return apply(state, activity, arrival_ms, position, setting)
-    advanced = advance(state, arrival_ms, in_force)
-    applied = apply(advanced.state, activity, arrival_ms, position, setting)
+    lives = state is not None and state.origin != HELD
+    arrival = appended_ms if lives or not activity.imported else _said_by(activity)
+    if state is None or acts_at(state, in_force) > arrival:
+        return apply(state, activity, arrival, position, setting)
+    advanced = advance(state, arrival, in_force)
+    if advanced.state is None and activity.imported:
+        arrival = _said_by(activity)
+    applied = apply(advanced.state, activity, arrival, position, setting)
     return Step(applied.state, advanced.effects + applied.effects, applied.note)
+
+
+def _said_by(activity: Activity) -> int:
+    return activity.received_at or activity.occurred_at
 
 
 def _is_ignored(activity: Activity) -> bool:

@@ -73,7 +73,8 @@ def logs(draw: st.DrawFn, *, imports: bool = False, gaps: tuple[int, ...] = GAPS
         now += draw(st.sampled_from(gaps)) * 30_000
         version = draw(st.sampled_from([version, version, version, 1, 2, 3]))
         if log and draw(st.integers(0, 7)) == 0:
-            log.append((now, draw(st.sampled_from(log))[1]))
+            again = draw(st.sampled_from(log))[1]
+            log.append((again.received_at if again.imported else now, again))
             continue
         kind = draw(kinds)
         record = CartActivity(
@@ -88,8 +89,12 @@ def logs(draw: st.DrawFn, *, imports: bool = False, gaps: tuple[int, ...] = GAPS
             marks=draw(st.sampled_from([(), (), (), (), (), ("bot",), ("incomplete",), ("noted",)])),
         )
         if imports:
+            imported = draw(st.booleans())
             record = replace(
-                record, imported=draw(st.booleans()), kind=draw(st.sampled_from([kind, kind, "import_ended"]))
+                record,
+                imported=imported,
+                received_at=now if imported else 0,
+                kind=draw(st.sampled_from([kind, kind, "import_ended"])),
             )
         log.append((now, record))
     return log

@@ -140,16 +140,17 @@ class Stories(RuleBasedStateMachine):
         for happening in what:
             arrival = self.now if key in self.exposed else self.now - max(0, age - happening.after) * HALF_MINUTE
             record = self._record(key, happening, arrival)
-            self._arrives(arrival, replace(record, imported=True))
+            self._arrives(arrival, replace(record, imported=True, received_at=arrival))
         if ended:
             self.exposed.add(key)
             marker = self._record(key, what[0]._replace(kind="import_ended", mark=""), self.now)
-            self._arrives(self.now, replace(marker, imported=True))
+            self._arrives(self.now, replace(marker, imported=True, received_at=self.now))
 
     @precondition(lambda self: self.log)
     @rule(back=st.integers(1, 20))
     def a_record_comes_twice(self, back: int) -> None:
-        self._arrives(self.now, self.log[-min(back, len(self.log))][1])
+        record = self.log[-min(back, len(self.log))][1]
+        self._arrives(record.received_at if record.imported else self.now, record)
 
     # What happens to the worker.
 
