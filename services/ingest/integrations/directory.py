@@ -147,8 +147,11 @@ class IntegrationIndex:
 class Integrations(IntegrationIndex):
     """The index, kept up to date from PostgreSQL, whose tables it makes. The gateway goes on without it."""
 
-    def __init__(self, url: str, keys: KeyRing, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, url: str, keys: KeyRing, *, poll_s: float = POLL_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__()
+        self._poll_s = poll_s
         self._url = url
         self._keys = keys
         self._clock = clock
@@ -185,7 +188,7 @@ class Integrations(IntegrationIndex):
             while True:
                 async with asyncio.timeout(ANSWER_S):
                     await self._load(conn)
-                async for _ in conn.notifies(timeout=POLL_S, stop_after=1):
+                async for _ in conn.notifies(timeout=self._poll_s, stop_after=1):
                     pass
         finally:
             await conn.close()

@@ -208,7 +208,7 @@ async def load(
     )
     integrations = [_integration(row, ()) for row in await cursor.fetchall()]
     cursor = await conn.execute(
-        "SELECT * FROM integration_secrets WHERE integration_id = ANY(%s) ORDER BY valid_from DESC, secret_id DESC",
+        "SELECT * FROM integration_secrets WHERE integration_id = ANY(%s) ORDER BY (valid_until = 0) DESC, valid_until DESC, secret_id",
         [list(integration_ids)],
     )
     secrets: dict[str, list[SealedSecret]] = {}
@@ -269,7 +269,7 @@ async def _secret_facts(
 ) -> list[tuple[str, SecretFact]]:
     cursor = await conn.execute(
         "SELECT integration_id, secret_id, name, last4, valid_from, valid_until FROM integration_secrets"
-        " WHERE store_id = ANY(%s) AND integration_id = ANY(%s) ORDER BY valid_from DESC, secret_id DESC",
+        " WHERE store_id = ANY(%s) AND integration_id = ANY(%s) ORDER BY (valid_until = 0) DESC, valid_until DESC, secret_id",
         [list(store_ids), list(integration_ids)],
     )
     return [(row.pop("integration_id"), SecretFact(**row)) for row in await cursor.fetchall()]
