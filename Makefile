@@ -11,7 +11,7 @@ MACHINE := .venv/.machine
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench chaos lint types imports lock clean
+.PHONY: help setup demo test bench chaos lint types imports lock sdk clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,7 +54,10 @@ lock: $(STAMP) ## pin the newest allowed packages: requirements.lock, and from i
 		$(COMPILE) -c requirements.lock --extra $$service pyproject.toml -o deploy/requirements/$$service.txt || exit 1; \
 	done
 
+sdk: ## check and build the browser SDK from sdk/ (needs Node 18 or newer); what it writes is committed
+	@cd sdk && npm ci --silent && npm run --silent build
+
 clean: ## stop the local stack and delete all that was made here, .venv included
 	@if [ -x $(BIN)/trolleybus ]; then $(BIN)/trolleybus stack reset; fi
-	@rm -rf .venv .dev build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache trolleybus/avro/machine.*.so
+	@rm -rf .venv .dev build dist sdk/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache trolleybus/avro/machine.*.so
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
