@@ -78,6 +78,7 @@ class Draft:
         self.left_out: list[Flaw] = []
         self.sent_at = named.sent_at if named.sent_at is not None else arrival.sent_at
         self.event_id = event_id(arrival, source, named.channel, named.own_id)
+        self.source_event_id = named.own_id or self.event_id
         store = arrival.store
         country = self.soft(named.place("country"), named.country, plain.country)
         self.place = Place(
@@ -153,7 +154,7 @@ class Draft:
             imported=self.arrival.imported,
             received_at=self.arrival.received_at,
             source=self._source,
-            source_event_id=self._named.own_id or self.event_id,
+            source_event_id=self.source_event_id,
             customer_id=self.key,
             identities=tuple(identity.hash for identity in self.identities),
         )
@@ -175,13 +176,14 @@ class Draft:
         """One copy under the key of each identity, so that whoever reads by one learns of the others."""
         if len(self.identities) < 2:
             return ()
-        return tuple(
-            replace(
-                IdentitiesLinked(**self.stamp("IdentitiesLinked", occurred_at, one.kind), reason=reason),
-                customer_id=one.key,
-            )
-            for one in self.identities
-        )
+        seen: list[str] = []
+        linked = []
+        for one in self.identities:
+            ordinal = one.kind if one.kind not in seen else f"{one.kind}:{seen.count(one.kind)}"
+            seen.append(one.kind)
+            stamp = self.stamp("IdentitiesLinked", occurred_at, ordinal)
+            linked.append(replace(IdentitiesLinked(**stamp, reason=reason), customer_id=one.key))
+        return tuple(linked)
 
     def translation(self, kind: str, records: Iterable[Canonical], own_cart: str = "") -> Translation:
         found = tuple(records)

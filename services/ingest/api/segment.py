@@ -9,8 +9,8 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from services.ingest.adapters import segment
+from services.ingest.adapters.fields import Fields
 from services.ingest.adapters.seam import Arrival, Refused
-from services.ingest.adapters.segment.fields import Fields
 from services.ingest.adapters.segment.history import imported
 from services.ingest.api.bodies import hash_of, idempotency_key, parse
 from services.ingest.api.callers import Caller

@@ -5,8 +5,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from services.ingest.adapters.fields import Fields
 from services.ingest.adapters.seam import Refused
-from services.ingest.adapters.segment.fields import Fields
 from services.ingest.adapters.segment.message import Message
 from services.ingest.domain import plain
 from services.ingest.domain.translation import Canonical, Flaw, Translation

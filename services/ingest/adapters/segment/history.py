@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from services.ingest.adapters.fields import Fields
 from services.ingest.adapters.seam import Arrival, Refused
 from services.ingest.adapters.segment import translation
-from services.ingest.adapters.segment.fields import Fields
 from services.ingest.domain.translation import Flaw, Translation
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.ingest.adapters.draft import Draft, Named
+from services.ingest.adapters.fields import Fields
 from services.ingest.adapters.seam import Arrival, Refused
-from services.ingest.adapters.segment.fields import Fields
 from services.ingest.domain import marks
 from services.ingest.domain.clock import YEAR_MS, event_time
 from services.ingest.domain.translation import Canonical, Flaw, Translation

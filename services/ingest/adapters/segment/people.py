@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from services.ingest.adapters.fields import Fields
 from services.ingest.adapters.seam import Refused
-from services.ingest.adapters.segment.fields import Fields
 from services.ingest.adapters.segment.message import Message
 from services.ingest.domain.people import Identity, Person, identities_of
 from services.ingest.domain.translation import Canonical, Flaw, Translation

@@ -45,6 +45,13 @@ class Fields:
     def id(self, *names: str) -> str:
         return self._read(names, _id, "")
 
+    def ids(self, name: str) -> list[str]:
+        """The ids of a list; those that are none are left out."""
+        found = self.values.get(name)
+        named = {str(index): one for index, one in enumerate(found[:MOST_OBJECTS])} if isinstance(found, list) else {}
+        inner = Fields(named, f"{self.at}/{name}", self._left_out)
+        return [value for value in map(inner.id, named) if value]
+
     def amount(self, *names: str) -> Decimal | None:
         return self._read(names, plain.amount, None)
 
