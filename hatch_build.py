@@ -66,6 +66,7 @@ if __name__ == "__main__":
     try:
         print(f"Avro: compiled, {build().relative_to(ROOT)}")
     except NoCompiler as reason:
+        BUILT.unlink(missing_ok=True)  # Of an older source, perhaps.
         print(
             f"Avro: read and written in pure Python, which is slower, because {reason}. On Debian: apt install gcc libc6-dev python3-dev"
         )
