@@ -1,5 +1,6 @@
 """The native payloads: what a shop's own site, app or server sends. Amounts are in major units; null means absent."""
 
+import difflib
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -10,12 +11,15 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationError,
     WithJsonSchema,
     model_validator,
 )
 
+from services.ingest.api.bodies import printable
 from services.ingest.domain import plain
 from services.ingest.domain.clock import parse_rfc3339
+from services.ingest.domain.translation import Flaw
 
 LARGEST_QUANTITY = 100_000
 MOST_LINES = 500
@@ -196,3 +200,17 @@ class Customer(Event):
         (), description="Traits taken away, by name."
     )
     consent: Annotated[tuple[Consent, ...], Field(max_length=20)] = ()
+
+
+def flaws_of(error: ValidationError, payload: type[Payload]) -> list[Flaw]:
+    """Fields and what is wrong with them, never their values: they may be personal."""
+    flaws = []
+    for found in error.errors(include_url=False, include_context=False, include_input=False):
+        path = [printable(str(part)) for part in found["loc"]]
+        pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
+        detail = found["msg"].removeprefix("Value error, ")
+        if found["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(path[-1], payload.model_fields, 1) if len(path) == 1 else []
+            detail = "no such field" + (f"; is {near[0]} meant?" if near else "")
+        flaws.append(Flaw(pointer, detail))
+    return flaws
