@@ -76,10 +76,11 @@ class Ingest:
         )
         shop = Shop(config=replace(config, **changes), write_key=write, secret_key=secret)
         await self.writer.send(shop.config)
-        await eventually(lambda: self._knows(shop))
+        await eventually(lambda: self.knows(shop))
         return shop
 
-    async def _knows(self, shop: Shop) -> bool:
+    async def knows(self, shop: Shop) -> bool:
+        """Whether this gateway has read of the store."""
         answer = await self.post("carts/track", {}, shop.write_key)
         return answer.status_code != 401 or not shop.config.active
 
@@ -149,12 +150,13 @@ async def running(ingest: Ingest, log: Path, **settings: str) -> AsyncIterator[I
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, **ingest.env, "PORT": str(port), "HOST": "127.0.0.1", **settings}
+    url = f"http://127.0.0.1:{port}"
+    environment = {**os.environ, **ingest.env, "PORT": str(port), "HOST": "127.0.0.1", "INGEST_URL": url, **settings}
     with log.open("w") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "services.ingest", env=environment, stdout=output, stderr=output
         )
-        gateway = replace(ingest, url=f"http://127.0.0.1:{port}", process=process)
+        gateway = replace(ingest, url=url, process=process)
 
         async def is_ready() -> bool:
             assert process.returncode is None, f"the gateway ended; see {log}"
