@@ -18,16 +18,17 @@ TRIGGERED_MS = 1_772_389_800_877
 
 
 def body(topic: str, **changes: Any) -> dict[str, Any]:
-    """The body of a webhook of that topic."""
-    text = (BODIES / f"{topic.replace('/', '_')}.json").read_text()
+    """The body of a webhook of that topic; customers and products are created as they are updated."""
+    alike = {"customers/create": "customers/update", "products/create": "products/update"}.get(topic, topic)
+    text = (BODIES / f"{alike.replace('/', '_')}.json").read_text()
     return {**json.loads(text), **changes}
 
 
-def read(topic: str, payload: Any = None, *, triggered_at: int | None = TRIGGERED_MS, **changes: Any) -> Translation:
+def read(topic: str, payload: Any = ..., *, triggered_at: int | None = TRIGGERED_MS, **changes: Any) -> Translation:
     """What the adapter makes of it; `changes` are of the arrival."""
     delivery = Delivery(topic=topic, event_id="event-1", triggered_at=triggered_at, shop_domain=SHOP)
     return shopify.translation(
-        topic, body(topic) if payload is None else payload, delivery, arrival(is_public=False, **changes)
+        topic, body(topic) if payload is ... else payload, delivery, arrival(is_public=False, **changes)
     )
 
 

@@ -11,7 +11,7 @@ from services.ingest.adapters.seam import Refused
 from services.ingest.adapters.shopify import TOPICS, topic_of
 from services.ingest.domain.translation import Canonical, tied
 from tests.unit.ingest.given import NOW, STORE, hashed
-from tests.unit.ingest.shopify_given import BODIES, TRIGGERED_MS, body, read
+from tests.unit.ingest.shopify_given import TRIGGERED_MS, body, read
 from trolleybus.codec import to_dict
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.consent import ConsentChanged
@@ -34,12 +34,12 @@ def gbp(minor: int) -> Money:
     return Money(minor=minor, currency="GBP")
 
 
-def only(kind: type[R], topic: str, payload: Any = None, **changes: Any) -> R:
+def only(kind: type[R], topic: str, payload: Any = ..., **changes: Any) -> R:
     (found,) = (one for one in read(topic, payload, **changes).records if isinstance(one, kind))
     return found
 
 
-def kinds(topic: str, payload: Any = None) -> list[str]:
+def kinds(topic: str, payload: Any = ...) -> list[str]:
     return [type(one).__name__ for one in read(topic, payload).records]
 
 
@@ -292,8 +292,7 @@ def test_an_unknown_topic_is_none(written: str) -> None:
 
 @pytest.mark.parametrize("topic", TOPICS)
 def test_a_redelivery_makes_the_same_records_but_for_its_arrival(topic: str) -> None:
-    source = topic if (BODIES / f"{topic.replace('/', '_')}.json").exists() else topic.replace("create", "update")
-    payload = body(source)
+    payload = body(topic)
     first, again = read(topic, payload), read(topic, payload, received_at=NOW + 4 * 3_600_000, raw_hash="other")
     assert [one.id for one in first.records] == [one.id for one in again.records]
     assert [one.occurred_at for one in first.records] == [one.occurred_at for one in again.records]
@@ -319,8 +318,7 @@ def test_P8_any_json_becomes_records_or_is_refused(topic: str, payload: Any, tri
 
 @given(topic=st.sampled_from(TOPICS), data=st.data())
 def test_P8_any_value_in_any_field_becomes_records_or_is_refused(topic: str, data: st.DataObject) -> None:
-    source = topic if (BODIES / f"{topic.replace('/', '_')}.json").exists() else topic.replace("create", "update")
-    payload = body(source)
+    payload = body(topic)
     target = data.draw(st.sampled_from([payload, *inner_objects(payload)]))
     for name in data.draw(st.lists(st.sampled_from(sorted(target)), max_size=4)):
         target[name] = data.draw(JSON)
