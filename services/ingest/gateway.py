@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.ingest.adapters.seam import Refused
-from services.ingest.domain.translation import Flaw, Translation, tied_in_turn
+from services.ingest.domain.translation import Flaw, Translation, sighting_of
+from services.ingest.identity.map import IdentityMap
+from services.ingest.identity.settling import Settling
 from services.ingest.metrics import IngestMetrics
-from services.ingest.open_carts import OpenCarts
 from services.ingest.publisher import KafkaUnavailable, Overloaded, Publisher, TooLarge
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.envelope import Outgoing
@@ -26,15 +27,16 @@ Result = Accepted | Refused
 class Gateway:
     """Takes what adapters made of a store's events."""
 
-    def __init__(self, publisher: Publisher, open_carts: OpenCarts, metrics: IngestMetrics) -> None:
+    def __init__(self, publisher: Publisher, identities: IdentityMap, metrics: IngestMetrics) -> None:
         self._publisher = publisher
-        self._open_carts = open_carts
+        self._identities = identities
+        self._settling = Settling(identities, metrics)
         self._metrics = metrics
 
-    async def take(self, store_id: str, source: str, events: Sequence[Translation | Refused]) -> list[Result]:
+    async def take(self, source: str, events: Sequence[Translation | Refused]) -> list[Result]:
         """A result an event, in order. Raises KafkaUnavailable or Overloaded: then none counts as accepted."""
         sound = [event for event in events if isinstance(event, Translation)]
-        translations = await self._tie(store_id, sound)
+        translations = await self._settled(sound)
         results: list[Result] = []
         accepted: list[Translation] = []
         sealed: list[Outgoing] = []
@@ -53,21 +55,17 @@ class Gateway:
             results.append(Accepted(translation.event_id, translation.left_out))
         self._metrics.events.labels(source, "", "refused").inc(len(events) - len(accepted))
         if accepted:
-            await self._publish(store_id, source, accepted, sealed)
+            await self._publish(source, accepted, sealed)
         return results
 
-    async def _tie(self, store_id: str, events: Sequence[Translation]) -> list[Translation]:
-        known: list[str | None] = [None] * len(events)
-        wanting = [index for index, event in enumerate(events) if event.wants_cart]
-        if wanting:
-            found = await self._open_carts.find(store_id, [events[index].identities for index in wanting])
-            for index, cart_id in zip(wanting, found, strict=True):
-                known[index] = cart_id
-        return tied_in_turn(events, known)
+    async def _settled(self, events: Sequence[Translation]) -> Sequence[Translation]:
+        if len(events) == 1:
+            at_once = self._settling.at_once(events[0])
+            if at_once is not None:
+                return (at_once,)
+        return await self._settling.settle(events)
 
-    async def _publish(
-        self, store_id: str, source: str, accepted: Sequence[Translation], sealed: Sequence[Outgoing]
-    ) -> None:
+    async def _publish(self, source: str, accepted: Sequence[Translation], sealed: Sequence[Outgoing]) -> None:
         records = [record for translation in accepted for record in translation.records]
         outcome = "unacknowledged"
         try:
@@ -80,7 +78,7 @@ class Gateway:
             if isinstance(record, CartActivity):
                 for mark in record.marks:
                     self._metrics.marked.labels(mark).inc()
-        await self._open_carts.note(store_id, accepted)
+        self._identities.note(one for translation in accepted if (one := sighting_of(translation)) is not None)
 
 
 __all__ = ["Accepted", "Gateway", "KafkaUnavailable", "Overloaded", "Result"]

@@ -38,3 +38,26 @@ class IngestMetrics:
             ["purpose"],
             registry=registry,
         )
+        self.identity_lookups = Counter(
+            "trolleybus_ingest_identity_lookups_total",
+            "Events whose shopper was looked up: known, stranger, or unasked since Valkey was away",
+            ["outcome"],
+            registry=registry,
+        )
+        self.identity_reads = Counter(
+            "trolleybus_ingest_identity_reads_total",
+            "Requests by where the map's answer came from (memory, valkey)",
+            ["source"],
+            registry=registry,
+        )
+        self.identity_writes = Counter(
+            "trolleybus_ingest_identity_writes_total",
+            "Events that the identity map learned from (written), or could not keep (lost)",
+            ["outcome"],
+            registry=registry,
+        )
+        self.partings = Counter(
+            "trolleybus_ingest_identity_partings_total",
+            "Events on a device that another customer had used before",
+            registry=registry,
+        )

@@ -35,21 +35,26 @@ class Valkey:
 
     async def ask(self, purpose: str, question: Callable[[Redis], Awaitable[T]]) -> T | None:
         """The answer; None where there is none in time."""
-        if time.monotonic() < self._silent_until:
+        now = time.monotonic()
+        if now < self._silent_until:
             self._metrics.valkey_failures.labels(purpose).inc()
             return None
+        if self._silent_until:  # One asks whether it is back; the others do not wait for that.
+            self._silent_until = now + PAUSE_S
         try:
-            return await question(self._client)
+            answer = await question(self._client)
         except (RedisError, OSError, TimeoutError) as error:
             self._metrics.valkey_failures.labels(purpose).inc()
             self._silent_until = time.monotonic() + PAUSE_S
             logger.warning("valkey is away; going on without it", purpose=purpose, error=type(error).__name__)
             return None
+        self._silent_until = 0.0
+        return answer
 
     def status(self) -> PartStatus:
         """Always ok: the gateway works without it, and says so."""
         away = time.monotonic() < self._silent_until
-        return PartStatus(ok=True, detail="away: no rate limit, no shared carts of shoppers" if away else "")
+        return PartStatus(ok=True, detail="away: no rate limit, no identity map" if away else "")
 
     async def aclose(self) -> None:
         await self._client.aclose()

@@ -1,6 +1,5 @@
 """One request from its bytes to its answer."""
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
@@ -11,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.ingest.adapters.seam import Arrival, Refused
-from services.ingest.api.bodies import Items, hash_of, idempotency_key, items_of, printable
+from services.ingest.api.bodies import Items, hash_of, idempotency_key, items_of
 from services.ingest.api.callers import Caller, Directory, caller_of
-from services.ingest.api.payloads import Payload
-from services.ingest.domain.translation import Flaw, Translation
+from services.ingest.api.payloads import Payload, flaws_of
+from services.ingest.domain.translation import Translation
 from services.ingest.gateway import Accepted, Gateway, KafkaUnavailable, Overloaded, Result
 from services.ingest.limiter import RateLimiter
 from services.ingest.metrics import IngestMetrics
@@ -93,11 +92,13 @@ class Intake:
     async def take(self, caller: Caller, source: str, events: Sequence[Translation | Refused]) -> list[Result]:
         """A result an event, when Kafka has all that were not refused; 503 otherwise."""
         try:
-            return await self._gateway.take(caller.store.store_id, source, events)
+            return await self._gateway.take(source, events)
         except Overloaded as error:
             raise _behind(str(error)) from None
         except KafkaUnavailable as error:
-            logger.warning("kafka did not acknowledge", events=len(events), error=str(error))
+            logger.warning(
+                "kafka did not acknowledge", store=caller.store.store_id, events=len(events), error=str(error)
+            )
             raise _behind("Kafka did not acknowledge; send the same again, nothing will count twice") from None
 
     def turn_away_while_behind(self) -> None:
@@ -130,23 +131,9 @@ def _read(item: Any, endpoint: Endpoint[P], arrival: Arrival) -> Translation | R
     try:
         return endpoint.adapter(endpoint.payload.model_validate(item), arrival)
     except ValidationError as error:
-        return Refused(*_flaws(error, endpoint.payload))
+        return Refused(*flaws_of(error, endpoint.payload))
     except Refused as refused:
         return refused
-
-
-def _flaws(error: ValidationError, payload: type[Payload]) -> list[Flaw]:
-    """Fields and what is wrong with them, never their values: they may be personal."""
-    flaws = []
-    for found in error.errors(include_url=False, include_context=False, include_input=False):
-        path = [printable(str(part)) for part in found["loc"]]
-        pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
-        detail = found["msg"].removeprefix("Value error, ")
-        if found["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(path[-1], payload.model_fields, 1) if len(path) == 1 else []
-            detail = "no such field" + (f"; is {near[0]} meant?" if near else "")
-        flaws.append(Flaw(pointer, detail))
-    return flaws
 
 
 def _answer(results: list[Result], batch: Items) -> Response:

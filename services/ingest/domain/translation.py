@@ -1,9 +1,10 @@
 """What an adapter makes of one source event, and how it is tied to a cart afterwards."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from services.ingest.domain.people import Identity
+from services.ingest.domain.persons import Sighting, Standing
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.consent import ConsentChanged
 from trolleybus.contracts.customers import CustomerUpdated, IdentitiesLinked
@@ -74,15 +75,55 @@ def tied(translation: Translation, open_cart: str | None) -> Translation:
     return replace(translation, records=tuple(records))
 
 
-def tied_in_turn(translations: Sequence[Translation], open_carts: Sequence[str | None]) -> list[Translation]:
-    """Ties each event of one request; one that names its cart tells those after it which is open."""
-    seen: dict[str, str | None] = {}
-    done = []
-    for translation, known in zip(translations, open_carts, strict=True):
-        hashes = [identity.hash for identity in translation.identities]
-        newer = [seen[one] for one in hashes if one in seen]
-        one_tied = tied(translation, newer[0] if newer else known)
-        if one_tied.cart_id:
-            seen.update(dict.fromkeys(hashes, None if one_tied.closes_cart else one_tied.cart_id))
-        done.append(one_tied)
-    return done
+def settled(translation: Translation, standing: Standing) -> Translation:
+    """The same, as far as the map knows its shopper: an order names all identities of its buyer, and where a device has
+    passed to another customer its former one is not named. Ids stay."""
+    one = _parted(translation, standing.stand_ins) if standing.stand_ins else translation
+    one = tied(one, standing.open_cart or None)
+    if standing.identities and any(isinstance(record, OrderPlaced) for record in one.records):
+        return replace(one, records=tuple(_naming_all(record, standing.identities) for record in one.records))
+    return one
+
+
+def sighting_of(translation: Translation) -> Sighting | None:
+    """What the map may learn of an event that was accepted, once it is settled; None where it names nobody."""
+    if not translation.identities or not translation.records:
+        return None
+    of_cart = next((record for record in translation.records if isinstance(record, CartActivity)), None)
+    cart_id = of_cart.cart_id if of_cart else ""
+    if not cart_id and len(translation.identities) < 2:
+        return None
+    at = (of_cart or translation.records[0]).occurred_at
+    return Sighting(translation.identities, cart_id, translation.closes_cart, at)
+
+
+def _naming_all(record: Canonical, identities: tuple[str, ...]) -> Canonical:
+    if not isinstance(record, OrderPlaced):
+        return record
+    return replace(record, identities=tuple(dict.fromkeys((*record.identities, *identities))))
+
+
+def _parted(translation: Translation, stand_ins: Mapping[str, tuple[Identity, Identity]]) -> Translation:
+    """In every record the present login stands in the place of an identity that another customer has."""
+    hashes = {foreign.hash: login.hash for foreign, login in stand_ins.values()}
+    keys = {foreign.key: login.key for foreign, login in stand_ins.values()}
+    records: list[Canonical] = []
+    for record in translation.records:
+        match record:
+            case IdentitiesLinked():
+                linked = _renamed(record.identities, hashes)
+                if len(linked) > 1:
+                    key = keys.get(record.customer_id, record.customer_id)
+                    records.append(replace(record, identities=linked, customer_id=key))
+            case CartActivity() | OrderPlaced() | OrderChanged() | CustomerUpdated():
+                key = keys.get(record.customer_id, record.customer_id)
+                records.append(replace(record, identities=_renamed(record.identities, hashes), customer_id=key))
+            case ConsentChanged():
+                records.append(replace(record, customer_id=keys.get(record.customer_id, record.customer_id)))
+            case _:
+                records.append(record)
+    return replace(translation, records=tuple(records))
+
+
+def _renamed(identities: tuple[str, ...], names: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names.get(one, one) for one in identities))

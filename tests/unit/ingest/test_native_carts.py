@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.ingest.adapters.native import cart_event
 from services.ingest.adapters.seam import Refused
 from services.ingest.api.payloads import CartEvent
-from services.ingest.domain.translation import Translation, tied, tied_in_turn
+from services.ingest.domain.translation import Translation, tied
 from tests.unit.ingest.given import NOW, STORE, arrival, hashed
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.customers import CustomerUpdated, IdentitiesLinked
@@ -250,12 +250,6 @@ def test_an_event_without_a_cart_counts_for_the_open_cart_else_for_one_that_stan
     assert event.wants_cart
     assert tied(event, "c7").cart_id == "c7"
     assert tied(event, None).cart_id == "shopper:a1"
-
-
-def test_within_one_request_a_cart_that_was_named_is_open_for_the_events_after_it() -> None:
-    named = read({"event": "cart_emptied", "cart_id": "c5", "anonymous_id": "a1"})
-    unnamed = read({"event": "cart_emptied", "cart_id": "", "anonymous_id": "a1"})
-    assert [one.cart_id for one in tied_in_turn([unnamed, named, unnamed], ["c4", None, "c4"])] == ["c4", "c5", "c5"]
 
 
 @pytest.mark.parametrize(

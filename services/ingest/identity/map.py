@@ -1,0 +1,136 @@
+"""The identity map of a gateway process: asked before an event is settled, told after Kafka has it.
+
+What Valkey cannot answer in time is done without. What was learned is gathered for a few milliseconds and written beside
+the answers; while Valkey is away the last of it is kept.
+"""
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+
+from services.ingest.domain.persons import Person, Sighting
+from services.ingest.identity import learning
+from services.ingest.identity.memory import Memory
+from services.ingest.identity.space import IdentitySpace
+from services.ingest.metrics import IngestMetrics
+from services.ingest.valkey import Valkey
+from trolleybus.telemetry import get_logger
+
+GATHER_S = 0.005
+MOST_AT_ONCE = 500
+MOST_UNWRITTEN = 20_000
+AWAY_S = 0.5
+MOST_TRIES = 10
+
+logger = get_logger(__name__)
+
+
+class IdentityMap:
+    """`person` and `note` never wait; `fetch` is one round trip, shared by all who wait for one."""
+
+    def __init__(self, valkey: Valkey, metrics: IngestMetrics, clock: Callable[[], float] = time.monotonic) -> None:
+        self._space = IdentitySpace(valkey)
+        self._metrics = metrics
+        self._clock = clock
+        self._memory = Memory()
+        self._wanted: set[str] = set()
+        self._round = 0
+        self._has_answered = True
+        self._reading = asyncio.Lock()
+        self._unwritten: dict[int, Sighting] = {}  # By number, the oldest first.
+        self._unwritten_of: defaultdict[str, set[int]] = defaultdict(set)
+        self._number = 0
+        self._told = asyncio.Event()
+
+    def person(self, identity: str) -> Person | None:
+        """Whose an identity is, as far as this process knows."""
+        return self._memory.person(identity)
+
+    def has(self, identities: Iterable[str]) -> bool:
+        """Whether all were asked for lately."""
+        now = self._clock()
+        return all(self._memory.has(one, now) for one in identities)
+
+    async def fetch(self, identities: Iterable[str]) -> bool:
+        """Ask Valkey whose they are; False where it is away. Those who come while it is asked share the next question."""
+        self._wanted.update(identities)
+        mine = self._round
+        async with self._reading:
+            if self._round > mine:
+                return self._has_answered
+            wanted, self._wanted = self._wanted, set()
+            self._round += 1
+            page = await self._space.read(wanted)
+            self._has_answered = page is not None
+            if page is not None:
+                self._remember(page.persons)
+            return self._has_answered
+
+    def note(self, sightings: Iterable[Sighting]) -> None:
+        """Learn from events that Kafka has. This process knows at once, the others when it is written."""
+        now = self._clock()
+        for sighting in sightings:
+            hashes = [one.hash for one in sighting.identities]
+            at_hand = all(self._memory.has(one, now) for one in hashes)
+            if at_hand and not self._memory.see(sighting, now):
+                continue
+            self._number += 1
+            self._unwritten[self._number] = sighting
+            for one in hashes:
+                self._unwritten_of[one].add(self._number)
+            self._told.set()
+        while len(self._unwritten) > MOST_UNWRITTEN:
+            self._settle([next(iter(self._unwritten))], "lost")
+
+    async def run(self) -> None:
+        """Write what was learned, until cancelled."""
+        while True:
+            await self._told.wait()
+            await asyncio.sleep(GATHER_S)
+            self._told.clear()
+            if not await self._write_all():
+                await asyncio.sleep(AWAY_S)
+                self._told.set()
+
+    async def aclose(self) -> None:
+        """Write what is left, if Valkey is there."""
+        if not await self._write_all():
+            logger.warning("what was learned of shoppers is not in valkey", sightings=len(self._unwritten))
+
+    async def _write_all(self) -> bool:
+        tries: Counter[int] = Counter()
+        while self._unwritten:
+            numbers = list(islice(self._unwritten, MOST_AT_ONCE))
+            lesson = await learning.write(self._space, [self._unwritten[number] for number in numbers])
+            if lesson is None:
+                return False
+            tries.update(late := {numbers[index] for index in lesson.late})
+            self._settle([number for number in numbers if number not in late], "written")
+            self._settle([number for number in late if tries[number] >= MOST_TRIES], "lost")
+            self._learn_from(lesson)
+        return True
+
+    def _learn_from(self, lesson: learning.Lesson) -> None:
+        now = self._clock()
+        self._remember({one: person for one, person in lesson.persons.items() if not self._memory.has(one, now)})
+
+    def _remember(self, persons: Mapping[str, Person | None]) -> None:
+        now = self._clock()
+        for identity, person in persons.items():
+            self._memory.put(identity, person, now)
+        unwritten = sorted({number for one in persons for number in self._unwritten_of.get(one, ())})
+        for number in unwritten:
+            self._memory.see(self._unwritten[number], now)
+
+    def _settle(self, numbers: Sequence[int], outcome: str) -> None:
+        for number in numbers:
+            sighting = self._unwritten.pop(number, None)
+            for one in sighting.identities if sighting is not None else ():
+                unwritten = self._unwritten_of[one.hash]
+                unwritten.discard(number)
+                if not unwritten:
+                    del self._unwritten_of[one.hash]
+        if numbers:
+            self._metrics.identity_writes.labels(outcome).inc(len(numbers))

@@ -1,0 +1,48 @@
+"""Persons met lately, in this process: bounded, and believed for a short while only."""
+
+from services.ingest.domain.persons import Person, Sighting, affected, learn
+
+LIFE_S = 10.0
+"""How old an answer may be where another would do no harm: long enough for one visitor's clicks."""
+MOST = 20_000
+
+_Entry = tuple[Person | None, float]
+
+
+class Memory:
+    """Identities and whose they are. The half that was not used for longest goes when it is full."""
+
+    def __init__(self) -> None:
+        self._young: dict[str, _Entry] = {}
+        self._old: dict[str, _Entry] = {}
+
+    def person(self, identity: str) -> Person | None:
+        entry = self._entry(identity)
+        return entry[0] if entry is not None else None
+
+    def has(self, identity: str, now: float) -> bool:
+        """Whether it was asked for lately, whatever the answer was."""
+        entry = self._entry(identity)
+        return entry is not None and now - entry[1] < LIFE_S
+
+    def put(self, identity: str, person: Person | None, now: float) -> None:
+        if len(self._young) >= MOST // 2:
+            self._old, self._young = self._young, {}
+        self._young[identity] = (person, now)
+
+    def see(self, sighting: Sighting, now: float) -> bool:
+        """Whether it says something new."""
+        learned = learn(self.person, sighting)
+        if learned is None:
+            return False
+        for identity in list(affected(learned, self.person)):
+            self.put(identity, learned.person, now)
+        return True
+
+    def _entry(self, identity: str) -> _Entry | None:
+        entry = self._young.get(identity)
+        if entry is None:
+            entry = self._old.get(identity)
+            if entry is not None and len(self._young) < MOST // 2:
+                self._young[identity] = entry
+        return entry

@@ -1,0 +1,174 @@
+"""One shopper, one cart: the identity map on a real Valkey, emptied, slow and gone, and beside a second gateway."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+
+from services.ingest.identity.space import IN_USE
+from tests.integration.ingest_harness import Ingest, Shop, eventually, running, world
+from tests.stack_fixtures import own_env as env  # noqa: F401 - a fixture: this module takes servers away
+from tests.stack_fixtures import own_stack as stack  # noqa: F401
+from tools.stack.stack import Stack
+from trolleybus.contracts.identity import IdentityHasher, installation_secrets
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def ingest(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ingest]:
+    log = tmp_path_factory.mktemp("identity") / "log"
+    async with world(env, f"identity-{uuid.uuid4().hex[:6]}.") as around, running(around, log) as gateway:
+        yield gateway
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def shop(ingest: Ingest) -> Shop:
+    return await ingest.open_shop(f"store-{uuid.uuid4().hex[:8]}")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def valkey(env: dict[str, str]) -> AsyncIterator[Redis]:
+    client = Redis.from_url(env["REDIS_URL"], decode_responses=True)
+    yield client
+    await client.aclose()
+
+
+class Told:
+    """Sends events of one shop, and reads what became of them."""
+
+    def __init__(self, ingest: Ingest, shop: Shop) -> None:
+        self.ingest = ingest
+        self.shop = shop
+        self.count = 0
+
+    async def cart(self, *, through: Ingest | None = None, **who: str) -> None:
+        self.count += 1
+        event = {"event": "checkout_step", "step": "started", "event_id": f"e{self.count}", **who}
+        answer = await (through or self.ingest).post("carts/track", event, self.shop.write_key)
+        assert answer.status_code == 202, answer.text
+
+    async def order(self, order_id: str, **who: str) -> None:
+        answer = await self.ingest.post("orders", {"order_id": order_id, **who}, self.shop.secret_key)
+        assert answer.status_code == 202, answer.text
+
+    async def placed(self, order_id: str) -> Any:
+        orders = await self.ingest.records("orders", self.shop.store_id)
+        return next(order for order in orders if order.order_id == order_id)
+
+    async def activity(self) -> list[Any]:
+        found = await self.ingest.records("cart.activity", self.shop.store_id)
+        return sorted(found, key=lambda one: one.received_at)
+
+    def hashes(self, **values: str) -> set[str]:
+        hasher = IdentityHasher(installation_secrets(self.ingest.env["INSTALLATION_SECRET"]))
+        return {hasher.hash(self.shop.store_id, kind, value) for kind, value in values.items()}
+
+
+@pytest.fixture
+def told(ingest: Ingest, shop: Shop) -> Told:
+    return Told(ingest, shop)
+
+
+async def known(valkey: Redis, hashes: set[str]) -> None:
+    async def written() -> bool:
+        space = str(await valkey.get(IN_USE) or "0")
+        return all([await valkey.exists(f"{IN_USE}:{space}:of:{one}") for one in hashes])
+
+    await eventually(written)
+
+
+async def test_a_guests_order_ends_the_cart_and_names_every_identity_known_of_the_buyer(told: Told) -> None:
+    await told.cart(cart_id="c1", anonymous_id="a1")
+    await told.cart(cart_id="c1", anonymous_id="a1", email="guest@example.com")
+    await told.order("o1", email="guest@example.com", customer_id="u9")
+    placed = await told.placed("o1")
+    assert set(placed.identities) == told.hashes(email="guest@example.com", anonymous="a1", customer="u9")
+    assert placed.cart_id == "c1"
+    assert [one.cart_id for one in await told.activity() if one.kind == "order_placed"] == ["c1"]
+
+
+async def test_a_new_login_on_a_shared_device_parts_and_no_fact_makes_one_person_of_two(told: Told) -> None:
+    await told.cart(cart_id="c1", anonymous_id="a1", customer_id="first")
+    await told.cart(cart_id="c2", anonymous_id="a1", customer_id="second")
+    await told.cart(anonymous_id="a1")
+    later = [one for one in await told.activity() if one.cart_id == "c2"]
+    assert len(later) == 2
+    for one in later:
+        assert (one.customer_id, set(one.identities)) == ("second", told.hashes(customer="second"))
+    second = told.hashes(customer="second")
+    for fact in await told.ingest.records("customer.updates", told.shop.store_id):
+        assert set(fact.identities) == second or second.isdisjoint(fact.identities)
+
+
+async def test_what_one_gateway_learned_another_knows(
+    told: Told, ingest: Ingest, valkey: Redis, tmp_path: Path
+) -> None:
+    async with running(ingest, tmp_path / "second.log") as second:
+        await told.cart(through=second, anonymous_id="a1")  # Remembered as a stranger there.
+        await told.cart(cart_id="c1", anonymous_id="a1", customer_id="u1")
+        await known(valkey, told.hashes(customer="u1"))
+        await told.cart(through=second, anonymous_id="a1")
+    assert [one.cart_id for one in await told.activity()] == ["shopper:a1", "c1", "c1"]
+
+
+async def test_an_emptied_map_refuses_nothing_and_learns_again(told: Told, valkey: Redis) -> None:
+    await told.cart(cart_id="c1", anonymous_id="a1", customer_id="u1")
+    await known(valkey, told.hashes(customer="u1"))
+    await valkey.flushall()
+    await told.cart(cart_id="c2", anonymous_id="a1", customer_id="u1")
+    await told.cart(anonymous_id="a1", email="shopper@example.com")
+    await known(valkey, told.hashes(email="shopper@example.com"))
+    await told.order("o1", email="shopper@example.com")
+    assert (await told.placed("o1")).cart_id in {"c2", "shopper:a1"}
+
+
+async def test_only_hashes_and_the_shops_own_ids_stand_in_valkey_and_all_of_it_expires(
+    told: Told, valkey: Redis
+) -> None:
+    await valkey.flushall()
+    await told.cart(cart_id="c1", anonymous_id="a1", email="shopper.private@example.com", phone="+34600111222")
+    await known(valkey, told.hashes(anonymous="a1"))
+    keys = [key async for key in valkey.scan_iter("trolleybus:identity:*:*")]
+    assert keys
+    text = "".join(keys) + "".join([str(await valkey.get(key)) for key in keys])
+    assert "private" not in text
+    assert "600111222" not in text
+    assert all([0 < await valkey.ttl(key) < 40 * 86_400 for key in keys])
+
+
+async def test_a_valkey_that_hangs_holds_nobody_up_and_a_dead_one_costs_no_order(
+    told: Told, valkey: Redis, stack: Stack
+) -> None:
+    await told.cart(cart_id="c1", anonymous_id="a1", customer_id="u1")
+    stack.pause("valkey")
+    try:
+        took = await asyncio.gather(*(_seconds(told.cart(anonymous_id=f"s{n}")) for n in range(40)))
+        assert max(took) < 3
+        again = [await _seconds(told.cart(anonymous_id=f"t{n}")) for n in range(10)]
+        assert sorted(again)[5] < 0.2
+    finally:
+        stack.resume("valkey")
+    await stack.kill("valkey")
+    try:
+        await told.cart(cart_id="c3", customer_id="u3", email="shopper3@example.com")
+        await told.order("o3", email="shopper3@example.com")
+        metrics = (await told.ingest.get("/metrics")).text
+        assert 'trolleybus_ingest_identity_lookups_total{outcome="unasked"}' in metrics
+    finally:
+        await stack.start("valkey")
+    await valkey.connection_pool.disconnect()
+    await known(valkey, told.hashes(email="shopper3@example.com"))  # What was learned meanwhile was kept.
+    links = await told.ingest.records("customer.updates", told.shop.store_id)
+    order = set((await told.placed("o3")).identities)
+    assert any(order & set(link.identities) and told.hashes(customer="u3") <= set(link.identities) for link in links)
+
+
+async def _seconds(work: Awaitable[None]) -> float:
+    began = time.monotonic()
+    await work
+    return time.monotonic() - began
