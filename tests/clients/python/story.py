@@ -32,4 +32,4 @@ for compressed in (False, True):
     )
     tell(story)
     story.shutdown()
-sys.exit("\n".join(failures))
+sys.exit("\n".join(failures) or 0)
