@@ -11,10 +11,18 @@ from prometheus_client import CollectorRegistry
 from services.ingest.api.cors import Cors
 from services.ingest.api.intake import Intake
 from services.ingest.api.routes import describe, native_router
+from services.ingest.api.sdk import sdk_router
+from services.ingest.api.segment import MOST_CALLS, SegmentIntake, segment_router
 from services.ingest.gateway import Gateway
+from services.ingest.identity.map import IdentityMap
+from services.ingest.integrations.activity import Activity
+from services.ingest.integrations.api.access import manager_required
+from services.ingest.integrations.api.routes import integrations_router
+from services.ingest.integrations.directory import Integrations
+from services.ingest.integrations.sealing import KeyRing
+from services.ingest.integrations.service import IntegrationService
 from services.ingest.limiter import RateLimiter
 from services.ingest.metrics import IngestMetrics
-from services.ingest.open_carts import OpenCarts
 from services.ingest.publisher import Publisher
 from services.ingest.settings import IngestSettings
 from services.ingest.valkey import Valkey
@@ -26,6 +34,7 @@ from trolleybus.contracts.identity import IdentityHasher, installation_secrets
 from trolleybus.contracts.orders import OrderChanged, OrderPlaced
 from trolleybus.contracts.privacy import PrivacyRequested
 from trolleybus.contracts.products import Product
+from trolleybus.db import open_pool
 from trolleybus.envelope import Envelopes
 from trolleybus.http import Readiness, create_app
 from trolleybus.producer import RecordProducer
@@ -59,6 +68,7 @@ def build(settings: IngestSettings) -> FastAPI:
     producer = RecordProducer(bootstrap, envelopes, timeout_ms=round(settings.ack_timeout_seconds * 1000))
     directory = StoreDirectory(topics["stores"], bootstrap, codec)
     valkey = Valkey(settings.redis_url, settings.valkey_timeout_seconds, metrics)
+    identities = IdentityMap(valkey, metrics)
     publisher = Publisher(
         producer,
         envelopes.wrap,
@@ -71,24 +81,40 @@ def build(settings: IngestSettings) -> FastAPI:
         hasher=IdentityHasher(installation_secrets(settings.installation_secret.get_secret_value())),
         limiter=RateLimiter(valkey, per_second=settings.rate_limit_per_second, burst=settings.rate_limit_burst),
         publisher=publisher,
-        gateway=Gateway(publisher, OpenCarts(valkey), metrics),
+        gateway=Gateway(publisher, identities, metrics),
         metrics=metrics,
         max_events=settings.max_events_per_request,
         max_bytes=settings.max_body_bytes,
-        now=lambda: time.time_ns() // 1_000_000,
+        now=_now_ms,
     )
+    keys = KeyRing.parse(settings.integration_keys.get_secret_value())
+    integrations = Integrations(settings.database_url, keys)
+    pool = open_pool(settings.database_url, name=settings.service, min_size=0, max_size=4)
+    activity = Activity(pool)
     readiness.add("stores", directory.status)
     readiness.add("kafka", publisher.status)
     readiness.add("valkey", valkey.status)
+    readiness.add("integrations", integrations.status)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(registry)
             await stack.enter_async_context(aclosing(valkey))
+            await stack.enter_async_context(aclosing(identities))
             await codec.prepare(*WRITTEN)
             await stack.enter_async_context(producer)
-            await stack.enter_async_context(background(readiness, stores=directory.run()))
+            await stack.enter_async_context(pool)
+            stack.push_async_callback(activity.flush)
+            await stack.enter_async_context(
+                background(
+                    readiness,
+                    stores=directory.run(),
+                    identities=identities.run(),
+                    integrations=integrations.run(),
+                    activity=activity.run(),
+                )
+            )
             await directory.wait_ready()
             yield
 
@@ -99,11 +125,25 @@ def build(settings: IngestSettings) -> FastAPI:
         readiness=readiness,
         registry=prometheus,
         lifespan=lifespan,
-        routers=[native_router(intake)],
+        routers=[
+            native_router(intake),
+            sdk_router(),
+            segment_router(SegmentIntake(intake, min(MOST_CALLS, settings.rate_limit_burst)), settings.ingest_url),
+            integrations_router(
+                IntegrationService(pool, keys, integrations, _now_ms),
+                directory,
+                manager_required(settings, directory, _now_ms),
+                settings.ingest_url,
+            ),
+        ],
         front=lambda inner: Cors(inner, directory),
     )
     _describe(app)
     return app
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _describe(app: FastAPI) -> None:
