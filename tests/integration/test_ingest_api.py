@@ -35,7 +35,7 @@ async def ingest(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
     log: Path = tmp_path_factory.mktemp("ingest") / "log"
     async with (
         world(env, f"ingest-api-{uuid.uuid4().hex[:6]}.") as around,
-        running(around, log, RATE_LIMIT_PER_SECOND="5", RATE_LIMIT_BURST="600") as gateway,
+        running(around, log, RATE_LIMIT_PER_SECOND="5", RATE_LIMIT_BURST="750") as gateway,
     ):
         yield gateway
 
@@ -361,7 +361,7 @@ async def test_beyond_its_rate_a_store_is_told_when_to_come_again_and_others_are
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) >= 1
     assert answer.headers["ratelimit"].startswith('"carts";r=')
-    assert answer.headers["ratelimit-policy"] == '"carts";q=600;w=120'
+    assert answer.headers["ratelimit-policy"] == '"carts";q=750;w=150'
     assert (await ingest.post("carts/track", CART, other.write_key)).status_code == 202
     assert (await ingest.post("orders", {"order_id": "o1"}, shop.secret_key)).status_code == 202
 

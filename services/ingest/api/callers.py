@@ -23,9 +23,10 @@ class Directory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A store, and whether its key is one that anyone can read in its pages."""
+    """A store and its key, and whether that is one that anyone can read in the store's pages."""
 
     store: StoreConfig
+    key: StoreKey
     is_public: bool
 
 
@@ -67,7 +68,7 @@ def caller_of(request: Request, directory: Directory, scope: str, now: int, key_
             "add the page's origin to the store's settings, or send without a browser",
             field="header/origin",
         )
-    return Caller(store, is_public)
+    return Caller(store, key, is_public)
 
 
 def _key_in(request: Request) -> str:

@@ -92,7 +92,7 @@ class Intake:
     async def take(self, caller: Caller, source: str, events: Sequence[Translation | Refused]) -> list[Result]:
         """A result an event, when Kafka has all that were not refused; 503 otherwise."""
         try:
-            return await self._gateway.take(source, events)
+            return await self._gateway.take(caller.store.store_id, source, events)
         except Overloaded as error:
             raise _behind(str(error)) from None
         except KafkaUnavailable as error:
@@ -109,19 +109,20 @@ class Intake:
             raise _behind(str(error)) from None
 
     async def limit(self, caller: Caller, scope: str, events: int) -> None:
-        """429 where the store has sent too many events."""
-        verdict = await self._limiter.take(caller.store.store_id, scope, events)
+        """429 where the store or the key has sent too many events."""
+        take = caller.store, caller.key, scope, events
+        verdict = self._limiter.take(*take) or await self._limiter.acquire(*take)
         if verdict.allowed:
             return
         self._metrics.turned_away.labels("rate_limit").inc()
-        limit, burst = self._limiter.per_second, self._limiter.burst
+        limit = verdict.limit
         raise Problem(
             429,
             "Too many events",
-            f"a store may send {limit} events a second here",
+            f"at most {limit.per_second} events a second here",
             headers={
                 "Retry-After": str(verdict.retry_after_s),
-                "RateLimit-Policy": f'"{scope}";q={burst};w={max(1, burst // limit)}',
+                "RateLimit-Policy": f'"{scope}";q={limit.burst};w={max(1, limit.burst // limit.per_second)}',
                 "RateLimit": f'"{scope}";r={verdict.remaining};t={verdict.retry_after_s}',
             },
         )
