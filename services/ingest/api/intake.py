@@ -92,7 +92,7 @@ class Intake:
     async def take(self, caller: Caller, source: str, events: Sequence[Translation | Refused]) -> list[Result]:
         """A result an event, when Kafka has all that were not refused; 503 otherwise."""
         try:
-            return await self._gateway.take(caller.store.store_id, source, events)
+            return await self._gateway.take(source, events)
         except Overloaded as error:
             raise _behind(str(error)) from None
         except KafkaUnavailable as error:
