@@ -58,4 +58,4 @@ async def watched(browser_context: BrowserContext) -> AsyncIterator[Watched]:
     """A page that had no fault, or the test fails."""
     page = Watched(await browser_context.new_page())
     yield page
-    assert page.faults == []
+    assert page.faults == [], page.faults

@@ -34,7 +34,7 @@ const call = guard.safe((name: string, ...given: any[]): any => {
 const page = window as { trolleybus?: any };
 const early = page.trolleybus;
 if (!early || Array.isArray(early)) {
-  const api: Record<string, unknown> = { push: (one: Call) => call(...one), init: (given: Options) => call("init", given) };
+  const api: Record<string, any> = { push: guard.safe((one: Call) => call(...one)), init: (given: Options) => call("init", given) };
   for (const name of NAMES) api[name] = (...given: unknown[]) => call(name, ...given);
   page.trolleybus = api;
   const { key, host, consent, contacts, cart, exit, restore } = script?.dataset || {};
@@ -50,5 +50,5 @@ if (!early || Array.isArray(early)) {
     };
     call("init", attributes);
   }
-  if (early) early.forEach((one: Call) => call(...one));
+  if (early) early.forEach(api.push);
 }
