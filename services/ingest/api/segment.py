@@ -171,6 +171,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     403: {"description": "The key may not do this, or not from this origin."},
     413: {"description": "More than 1 MiB."},
     415: {"description": "Compressed otherwise than by gzip or br."},
+    422: {"description": "An Idempotency-Key that is none."},
     429: {"description": "Too many calls; Retry-After says when to come again."},
     503: {"description": "Kafka did not take it; send the same again after Retry-After."},
 }

@@ -1,14 +1,13 @@
 """Identify and alias calls: who a shopper is, and who was the same one all along."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from services.ingest.adapters.fields import Fields
 from services.ingest.adapters.seam import Refused
 from services.ingest.adapters.segment.message import Message
 from services.ingest.domain.people import Identity, Person, identities_of
 from services.ingest.domain.translation import Canonical, Flaw, Translation
-from trolleybus.contracts.customers import CustomerUpdated, IdentitiesLinked
+from trolleybus.contracts.customers import CustomerUpdated
 from trolleybus.contracts.identity import BadIdentity, normalise_email
 
 MOST_PROPERTIES = 50
@@ -57,19 +56,7 @@ def merged(message: Message) -> Translation:
     draft = message.draft
     known = draft.identities
     draft.identities = (*known, *(one for one in _former(message, former) if one not in known))
-    if len(draft.identities) < 2:
-        return message.left_aside("alias")
-    stamp = draft.stamp("IdentitiesLinked", message.occurred_at)
-    keys = dict.fromkeys(one.key for one in draft.identities)
-    links = [
-        replace(
-            IdentitiesLinked(**draft.stamp("IdentitiesLinked", message.occurred_at, f"merge:{index}"), reason="merge"),
-            customer_id=key,
-            identities=stamp["identities"],
-        )
-        for index, key in enumerate(keys)
-    ]
-    return message.translation("alias", *links)
+    return message.translation("alias", *draft.links(message.occurred_at, "merge"))
 
 
 def _former(message: Message, former: str) -> tuple[Identity, ...]:
