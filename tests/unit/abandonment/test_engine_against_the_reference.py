@@ -74,7 +74,7 @@ def logs(draw: st.DrawFn, *, imports: bool = False, gaps: tuple[int, ...] = GAPS
         version = draw(st.sampled_from([version, version, version, 1, 2, 3]))
         if log and draw(st.integers(0, 7)) == 0:
             again = draw(st.sampled_from(log))[1]
-            log.append((again.received_at if again.imported else now, again))
+            log.append((now, replace(again, received_at=now) if again.imported else again))
             continue
         kind = draw(kinds)
         record = CartActivity(
