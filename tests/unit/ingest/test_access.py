@@ -9,9 +9,9 @@ from trolleybus.contracts.stores import StoreKey
 @pytest.mark.parametrize(
     ("kind", "scopes", "may"),
     [
-        ("write", (), {"carts", "customers"}),
+        ("write", (), {"carts", "customers", "segment"}),
         ("write", ("orders", "carts"), {"carts"}),
-        ("secret", (), {"carts", "customers", "orders", "integrations"}),
+        ("secret", (), {"carts", "customers", "orders", "integrations", "segment", "imports"}),
         ("secret", ("orders",), {"orders"}),
         ("unheard-of", (), set()),
     ],
