@@ -17,9 +17,15 @@ class IngestMetrics:
             "trolleybus_ingest_records_total", "Records acknowledged by Kafka", ["topic"], registry=registry
         )
         self.marked = Counter("trolleybus_ingest_marked_total", "Events marked", ["mark"], registry=registry)
+        self.webhooks = Counter(
+            "trolleybus_ingest_webhooks_total",
+            "Webhooks by topic and what became of them (accepted, duplicate, ignored, test, refused, unsigned, other_shop)",
+            ["source", "topic", "outcome"],
+            registry=registry,
+        )
         self.turned_away = Counter(
             "trolleybus_ingest_turned_away_total",
-            "Requests turned away before Kafka (overloaded, slow_broker, rate_limit)",
+            "Requests turned away before Kafka (overloaded, slow_broker, store_share, crowded, rate_limit)",
             ["reason"],
             registry=registry,
         )
