@@ -182,14 +182,16 @@ async def test_P1_an_import_that_was_cut_off_goes_on_and_ends_with_the_same_reco
 
 
 async def test_rejects_of_lines_that_are_read_again_are_listed_once(tmp_path: Path) -> None:
-    path = written(tmp_path / "file", ["{", CART])
+    carts = [{**CART, "event_id": f"e{number}"} for number in range(BATCH)]
+    path = written(tmp_path / "file", ["{", *carts, "["])
+    with pytest.raises(KafkaUnavailable):
+        await import_(path, Topics(calls=1))
     journal = Journal(path)
-    journal.begin("store-1", "native")
-    journal.rejects.write_text(
-        '{"line": 1, "errors": []}\n'
-    )  # As a process leaves it that ends before its progress stands.
+    with journal.rejects.open("a") as rejects:  # As a process leaves it that ends before its progress stands.
+        rejects.write('{"line": 502, "errors": []}\n')
     await import_(path, Topics())
-    assert len(journal.rejects.read_text().splitlines()) == 1
+    lines = [json.loads(line)["line"] for line in journal.rejects.read_text().splitlines()]
+    assert lines == [1, BATCH + 2]
 
 
 async def test_the_way_of_another_import_is_not_gone_on(tmp_path: Path) -> None:
