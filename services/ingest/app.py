@@ -13,6 +13,7 @@ from services.ingest.api.intake import Intake
 from services.ingest.api.routes import describe, native_router
 from services.ingest.api.sdk import sdk_router
 from services.ingest.api.segment import MOST_CALLS, SegmentIntake, segment_router
+from services.ingest.api.shopify import ShopifyWebhooks, shopify_router
 from services.ingest.gateway import Gateway
 from services.ingest.identity.map import IdentityMap
 from services.ingest.integrations.activity import Activity
@@ -24,7 +25,9 @@ from services.ingest.integrations.service import IntegrationService
 from services.ingest.limiter import RateLimiter
 from services.ingest.metrics import IngestMetrics
 from services.ingest.publisher import Publisher
+from services.ingest.redeliveries import Redeliveries
 from services.ingest.settings import IngestSettings
+from services.ingest.turns import Turns
 from services.ingest.valkey import Valkey
 from trolleybus.codec import Codec
 from trolleybus.contracts.cart import CartActivity
@@ -53,6 +56,8 @@ WRITTEN = (
     PrivacyRequested,
     Product,
 )
+TURNS_EACH_PASS = 2
+"""Requests begun a pass of the event loop: enough that a pass is no burden, few enough that none waits long."""
 
 
 def build(settings: IngestSettings) -> FastAPI:
@@ -74,12 +79,20 @@ def build(settings: IngestSettings) -> FastAPI:
         envelopes.wrap,
         metrics,
         max_in_flight=settings.max_records_in_flight,
+        max_bytes_in_flight=settings.max_record_bytes_in_flight,
         slow_after_s=settings.slow_ack_seconds,
     )
     intake = Intake(
         directory=directory,
         hasher=IdentityHasher(installation_secrets(settings.installation_secret.get_secret_value())),
-        limiter=RateLimiter(valkey, per_second=settings.rate_limit_per_second, burst=settings.rate_limit_burst),
+        limiter=RateLimiter(
+            valkey,
+            per_second=settings.rate_limit_per_second,
+            burst=settings.rate_limit_burst,
+            key_part=settings.rate_limit_key_share,
+            largest=settings.max_events_per_request,
+        ),
+        turns=Turns(each_pass=TURNS_EACH_PASS, most_waiting=settings.max_requests_waiting),
         publisher=publisher,
         gateway=Gateway(publisher, identities, metrics),
         metrics=metrics,
@@ -91,6 +104,15 @@ def build(settings: IngestSettings) -> FastAPI:
     integrations = Integrations(settings.database_url, keys)
     pool = open_pool(settings.database_url, name=settings.service, min_size=0, max_size=4)
     activity = Activity(pool)
+    webhooks = ShopifyWebhooks(
+        intake,
+        stores=directory,
+        shops=integrations,
+        health=activity,
+        redeliveries=Redeliveries(valkey),
+        metrics=metrics,
+        answer_s=settings.webhook_answer_seconds,
+    )
     readiness.add("stores", directory.status)
     readiness.add("kafka", publisher.status)
     readiness.add("valkey", valkey.status)
@@ -129,6 +151,7 @@ def build(settings: IngestSettings) -> FastAPI:
             native_router(intake),
             sdk_router(),
             segment_router(SegmentIntake(intake, min(MOST_CALLS, settings.rate_limit_burst)), settings.ingest_url),
+            shopify_router(webhooks),
             integrations_router(
                 IntegrationService(pool, keys, integrations, _now_ms),
                 directory,

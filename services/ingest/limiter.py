@@ -89,8 +89,10 @@ class RateLimiter:
         self._by_name: dict[str, _Share] = {}
 
     def take(self, store: StoreConfig, key: StoreKey, endpoint: str, events: int) -> Verdict | None:
-        """Count events, in memory; None where no lease is at hand: then `acquire`."""
+        """Count events, in memory; None where no lease is at hand: then `acquire`. No request counts for more than a full
+        bucket."""
         shares = self._of(store, key, endpoint)
+        events = min(events, shares[-1].plan.bucket)
         now = self._clock()
         for share in shares:
             if share.lease.held(now) < events:
@@ -101,8 +103,19 @@ class RateLimiter:
                 self._ask(share, 1)
         return shares[0].allowed
 
+    def refusal(self, store: StoreConfig, key: StoreKey, endpoint: str) -> Verdict | None:
+        """Why not even one event would be taken, where that is known; asked before a request is read."""
+        now = self._clock()
+        for share in self._of(store, key, endpoint):
+            if not share.lease.held(now):
+                refusal = self._refusal(share, 1, now)
+                if refusal is not None:
+                    return refusal
+        return None
+
     async def acquire(self, store: StoreConfig, key: StoreKey, endpoint: str, events: int) -> Verdict:
         """As take, with a lease asked for where there is none at hand."""
+        events = min(events, self._of(store, key, endpoint)[-1].plan.bucket)
         for attempt in range(ATTEMPTS + 1):
             verdict = self.take(store, key, endpoint, events)
             if verdict is not None:

@@ -1,9 +1,11 @@
 """Hands records to Kafka: orders before the cart activity they end, all acknowledged or none confirmed, never too many."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
+from services.ingest.domain.room import Room
 from services.ingest.domain.translation import Canonical
 from services.ingest.metrics import IngestMetrics
 from trolleybus.contracts.cart import CartActivity
@@ -39,16 +41,18 @@ class Publisher:
         metrics: IngestMetrics,
         *,
         max_in_flight: int,
+        max_bytes_in_flight: int,
         slow_after_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sender = sender
         self._wrap = wrap
         self._metrics = metrics
-        self._max_in_flight = max_in_flight
+        self._records = Room(max_in_flight)
+        self._bytes = Room(max_bytes_in_flight)
         self._slow_after_s = slow_after_s
         self._clock = clock
-        self._in_flight = 0
+        self._is_trying = False  # Since the last answer was none.
         self._waiting: dict[object, float] = {}  # Since when each request waits, the oldest first.
 
     def seal(self, records: Sequence[Canonical]) -> list[Outgoing]:
@@ -61,32 +65,43 @@ class Publisher:
 
     def check(self) -> None:
         """Raises Overloaded while Kafka is behind. Cheap: asked before a request is read."""
-        if self._in_flight >= self._max_in_flight:
+        if self._records.is_full() or self._bytes.is_full():
             self._metrics.turned_away.labels("overloaded").inc()
-            raise Overloaded(f"{self._in_flight} records wait for Kafka")
+            raise Overloaded(f"{self._records.total} records wait for Kafka")
+        if self._is_trying and self._waiting:
+            self._metrics.turned_away.labels("slow_broker").inc()
+            raise Overloaded("Kafka did not acknowledge the last request; one at a time tries whether it does again")
         if self._is_slow():
             self._metrics.turned_away.labels("slow_broker").inc()
             raise Overloaded(f"Kafka has not acknowledged for {self._slow_after_s:g} s")
 
     def status(self) -> PartStatus:
         """Not ready while Kafka keeps requests waiting."""
-        return PartStatus(ok=not self._is_slow(), detail=f"{self._in_flight} records wait for acknowledgement")
+        return PartStatus(ok=not self._is_slow(), detail=f"{self._records.total} records wait for acknowledgement")
 
     async def publish(self, records: Sequence[Canonical], sealed: Sequence[Outgoing]) -> None:
-        """Returns when all in-sync replicas have all of them; raises KafkaUnavailable or Overloaded."""
+        """Returns when all in-sync replicas have all of them; raises KafkaUnavailable or Overloaded.
+
+        All are of one store.
+        """
         self.check()
+        if not sealed:
+            return
         last = [one for record, one in zip(records, sealed, strict=True) if isinstance(record, CartActivity)]
         first = [one for record, one in zip(records, sealed, strict=True) if not isinstance(record, CartActivity)]
         request = object()
-        self._waiting[request] = began = self._clock()
-        self._count(len(sealed))
-        try:
-            for phase in (first, last):
-                if phase:
-                    await self._sender.send_outgoing(phase)
-        finally:
-            del self._waiting[request]
-            self._count(-len(sealed))
+        with self._in_flight(records[0].store_id, sealed):
+            self._waiting[request] = began = self._clock()
+            try:
+                for phase in (first, last):
+                    if phase:
+                        await self._sender.send_outgoing(phase)
+                self._is_trying = False
+            except KafkaUnavailable:
+                self._is_trying = True
+                raise
+            finally:
+                del self._waiting[request]
         self._metrics.ack_seconds.observe(self._clock() - began)
         for one in sealed:
             self._metrics.records.labels(one.topic).inc()
@@ -95,9 +110,22 @@ class Publisher:
         oldest = next(iter(self._waiting.values()), None)
         return oldest is not None and self._clock() - oldest > self._slow_after_s
 
-    def _count(self, change: int) -> None:
-        self._in_flight += change
-        self._metrics.in_flight.set(self._in_flight)
+    @contextmanager
+    def _in_flight(self, store_id: str, sealed: Sequence[Outgoing]) -> Iterator[None]:
+        """Holds room for them; raises Overloaded where the store has too much on its way."""
+        size = sum(len(one.value or b"") for one in sealed)
+        if not (self._records.fits(store_id, len(sealed)) and self._bytes.fits(store_id, size)):
+            self._metrics.turned_away.labels("store_share").inc()
+            raise Overloaded("too many records of this store wait for Kafka")
+        self._records.take(store_id, len(sealed))
+        self._bytes.take(store_id, size)
+        self._metrics.in_flight.set(self._records.total)
+        try:
+            yield
+        finally:
+            self._records.give_back(store_id, len(sealed))
+            self._bytes.give_back(store_id, size)
+            self._metrics.in_flight.set(self._records.total)
 
 
 __all__ = ["KafkaUnavailable", "Overloaded", "Publisher", "Sender", "TooLarge"]

@@ -24,9 +24,17 @@ class IngestSettings(ServiceSettings):
 
     max_events_per_request: int = Field(500, ge=1)
     rate_limit_per_second: int = Field(10_000, ge=1, description="Events a store may send, a second and endpoint")
-    rate_limit_burst: int = Field(20_000, ge=1, description="Events at once after a pause; at least a full request")
+    rate_limit_burst: int = Field(20_000, ge=1, description="Events at once after a pause; more than a full request")
+    rate_limit_key_share: float = Field(
+        0.8, gt=0, le=1, description="The part of its store's rate that one key may use"
+    )
     max_records_in_flight: int = Field(20_000, ge=1, description="Records that wait for Kafka; more are answered 503")
+    max_record_bytes_in_flight: int = Field(67_108_864, ge=1, description="As above, in bytes")
+    max_requests_waiting: int = Field(
+        2_000, ge=1, description="Requests that wait for their turn; more are answered 503"
+    )
     ack_timeout_seconds: float = Field(5.0, gt=0, description="After this without an acknowledgement: 503")
+    webhook_answer_seconds: float = Field(3.0, gt=0, description="After this a webhook is answered 503, to be retried")
     slow_ack_seconds: float = Field(2.0, gt=0, description="While one waits longer than this, others get 503 at once")
     valkey_timeout_seconds: float = Field(0.1, gt=0, description="Valkey is a convenience: nothing waits longer for it")
 
@@ -38,8 +46,10 @@ class IngestSettings(ServiceSettings):
 
     @model_validator(mode="after")
     def _a_full_request_fits(self) -> Self:
-        if self.rate_limit_burst < self.max_events_per_request:
+        needed = self.max_events_per_request + self.rate_limit_per_second * self.rate_limit_key_share / 10
+        if self.rate_limit_burst * self.rate_limit_key_share < needed:
             raise ValueError(
-                "RATE_LIMIT_BURST is less than MAX_EVENTS_PER_REQUEST: a full request would never be taken"
+                "RATE_LIMIT_BURST is too small: a key's share of it holds no full request (MAX_EVENTS_PER_REQUEST) "
+                "and a tenth of a second's events"
             )
         return self

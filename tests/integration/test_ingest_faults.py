@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import pytest_asyncio
 from aiokafka.admin import AIOKafkaAdminClient
@@ -95,6 +96,55 @@ async def test_P1_while_the_broker_is_dead_the_answer_is_503_and_every_202_is_on
     assert all(len(found) == 1 for found in ids.values())
     assert max(seconds) < 15
     (await ingest.get("/readyz")).raise_for_status()
+
+
+async def test_P1_while_the_broker_stands_still_under_load_the_answer_is_an_early_503_and_memory_stays(
+    ingest: Ingest, shop: Shop, stack: Stack
+) -> None:
+    accepted: set[str] = set()
+    refused: list[float] = []
+    stop = asyncio.Event()
+
+    async def shopper(first: int) -> None:
+        number = first
+        while not stop.is_set():
+            events = [{**event(number + index), "device": "x" * 400} for index in range(100)]
+            began = time.monotonic()
+            answer = await ingest.post("carts/track", {"events": events}, shop.write_key)
+            if answer.status_code == 202:
+                accepted.update(one["cart_id"] for one in events)
+                number += 800
+            else:
+                assert answer.status_code == 503, answer.text
+                assert int(answer.headers["retry-after"]) >= 1
+                refused.append(time.monotonic() - began)
+
+    async def have_passed(more_than: int) -> bool:
+        return len(accepted) > more_than
+
+    async def were_refused(more_than: int) -> bool:
+        return len(refused) > more_than
+
+    assert ingest.process is not None
+    gateway = psutil.Process(ingest.process.pid)
+    shoppers = [asyncio.create_task(shopper(first)) for first in range(0, 800, 100)]
+    try:
+        await eventually(lambda: have_passed(3000))
+        before = gateway.memory_info().rss
+        stack.pause("kafka-1")
+        await eventually(lambda: were_refused(150), 60)
+        grown = gateway.memory_info().rss - before
+        early = sorted(refused[50:])
+    finally:
+        stack.resume("kafka-1")
+        passed = len(accepted)
+        await eventually(lambda: have_passed(passed + 1000), 60)
+        stop.set()
+        await asyncio.gather(*shoppers)
+    assert grown < 60 * 1024 * 1024
+    assert early[len(early) // 2] < 0.5  # Long before a record's acknowledgement is given up.
+    stored = {record.cart_id for record in await ingest.records("cart.activity", shop.store_id)}
+    assert accepted <= stored
 
 
 async def test_P1_half_an_order_is_no_202_and_its_retry_carries_the_same_ids(ingest: Ingest, shop: Shop) -> None:

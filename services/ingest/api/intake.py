@@ -15,15 +15,19 @@ from services.ingest.api.callers import Caller, Directory, caller_of
 from services.ingest.api.payloads import Payload, flaws_of
 from services.ingest.domain.translation import Translation
 from services.ingest.gateway import Accepted, Gateway, KafkaUnavailable, Overloaded, Result
-from services.ingest.limiter import RateLimiter
+from services.ingest.limiter import RateLimiter, Verdict
 from services.ingest.metrics import IngestMetrics
 from services.ingest.publisher import Publisher
+from services.ingest.turns import Crowded, Turns
 from trolleybus.contracts.identity import IdentityHasher
 from trolleybus.http import FieldError, Problem
 from trolleybus.telemetry import get_logger
 
 logger = get_logger(__name__)
 P = TypeVar("P", bound=Payload)
+
+_A_TURN = 25
+"""Events of a batch that are read in one turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class Intake:
         directory: Directory,
         hasher: IdentityHasher,
         limiter: RateLimiter,
+        turns: Turns,
         publisher: Publisher,
         gateway: Gateway,
         metrics: IngestMetrics,
@@ -56,6 +61,7 @@ class Intake:
         self._directory = directory
         self.hasher = hasher
         self._limiter = limiter
+        self._turns = turns
         self._publisher = publisher
         self._gateway = gateway
         self._metrics = metrics
@@ -79,15 +85,21 @@ class Intake:
             is_public=caller.is_public,
             user_agent=request.headers.get("user-agent", "") if caller.is_public else "",
         )
-        events = [
-            _read(item, endpoint, replace(arrival, fallback_id=f"{key}:{index}" if key else "", raw_hash=hash_of(item)))
-            for index, item in enumerate(batch.items)
-        ]
+        events: list[Translation | Refused] = []
+        for index, item in enumerate(batch.items):
+            if index and not index % _A_TURN:
+                await self.turn(caller)
+            fallback = f"{key}:{index}" if key else ""
+            events.append(_read(item, endpoint, replace(arrival, fallback_id=fallback, raw_hash=hash_of(item))))
         return _answer(await self.take(caller, endpoint.source, events), batch)
 
     def caller(self, request: Request, scope: str, key_in_body: str = "") -> Caller:
-        """Who calls; 401 or 403 for who may not."""
-        return caller_of(request, self._directory, scope, self.now(), key_in_body)
+        """Who calls; 401 or 403 for who may not, 429 for who has sent too much already."""
+        caller = caller_of(request, self._directory, scope, self.now(), key_in_body)
+        refusal = self._limiter.refusal(caller.store, caller.key, scope)
+        if refusal is not None:
+            raise self._too_many(refusal, scope)
+        return caller
 
     async def take(self, caller: Caller, source: str, events: Sequence[Translation | Refused]) -> list[Result]:
         """A result an event, when Kafka has all that were not refused; 503 otherwise."""
@@ -109,14 +121,25 @@ class Intake:
             raise _behind(str(error)) from None
 
     async def limit(self, caller: Caller, scope: str, events: int) -> None:
-        """429 where the store or the key has sent too many events."""
+        """429 where the store or the key has sent too many events; else returns when it is the store's turn."""
         take = caller.store, caller.key, scope, events
         verdict = self._limiter.take(*take) or await self._limiter.acquire(*take)
-        if verdict.allowed:
-            return
+        if not verdict.allowed:
+            raise self._too_many(verdict, scope)
+        await self.turn(caller)
+
+    async def turn(self, caller: Caller) -> None:
+        """Before work that takes long: lets other stores' requests pass; 503 where too many of this store's wait."""
+        try:
+            await self._turns.mine(caller.store.store_id)
+        except Crowded as error:
+            self._metrics.turned_away.labels("crowded").inc()
+            raise _behind(str(error)) from None
+
+    def _too_many(self, verdict: Verdict, scope: str) -> Problem:
         self._metrics.turned_away.labels("rate_limit").inc()
         limit = verdict.limit
-        raise Problem(
+        return Problem(
             429,
             "Too many events",
             f"at most {limit.per_second} events a second here",

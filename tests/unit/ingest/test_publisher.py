@@ -8,13 +8,14 @@ from prometheus_client import CollectorRegistry
 
 from services.ingest.domain.translation import Canonical
 from services.ingest.metrics import IngestMetrics
-from services.ingest.publisher import LARGEST_RECORD, Overloaded, Publisher, TooLarge
+from services.ingest.publisher import LARGEST_RECORD, KafkaUnavailable, Overloaded, Publisher, TooLarge
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.customers import CustomerUpdated
 from trolleybus.contracts.orders import OrderPlaced
 from trolleybus.envelope import Outgoing
 
 RECORDS: list[Canonical] = [CartActivity(id="1"), OrderPlaced(id="2"), CartActivity(id="3"), CustomerUpdated(id="4")]
+OTHERS: list[Canonical] = [CartActivity(id="5", store_id="other")]
 
 
 def wrap(record: Canonical) -> Outgoing:
@@ -34,12 +35,15 @@ class Sender:
         await self.may_acknowledge.wait()
 
 
-def publisher(sender: Sender, clock: list[float], max_in_flight: int = 100) -> Publisher:
+def publisher(
+    sender: Sender, clock: list[float], max_in_flight: int = 100, max_bytes_in_flight: int = 10_000_000
+) -> Publisher:
     return Publisher(
         sender,
         wrap,
         IngestMetrics(CollectorRegistry()),
         max_in_flight=max_in_flight,
+        max_bytes_in_flight=max_bytes_in_flight,
         slow_after_s=2.0,
         clock=lambda: clock[0],
     )
@@ -68,6 +72,21 @@ async def test_while_too_many_wait_the_next_is_turned_away_at_once() -> None:
     publishing.check()
 
 
+@pytest.mark.parametrize("bounds", [{"max_in_flight": 10}, {"max_bytes_in_flight": 10}])
+async def test_one_store_holds_no_more_than_what_it_leaves_to_others(bounds: dict[str, int]) -> None:
+    sender = Sender()
+    publishing = publisher(sender, [0.0], **bounds)
+    task = asyncio.create_task(publishing.publish(RECORDS, publishing.seal(RECORDS)))
+    await asyncio.sleep(0)
+    publishing.check()
+    with pytest.raises(Overloaded, match="this store"):
+        await publishing.publish(RECORDS, publishing.seal(RECORDS))
+    others = asyncio.create_task(publishing.publish(OTHERS, publishing.seal(OTHERS)))
+    sender.may_acknowledge.set()
+    await asyncio.gather(task, others)
+    await publishing.publish(RECORDS, publishing.seal(RECORDS))
+
+
 async def test_while_one_waits_too_long_others_are_turned_away_and_readiness_says_so() -> None:
     sender = Sender()
     clock = [0.0]
@@ -82,6 +101,30 @@ async def test_while_one_waits_too_long_others_are_turned_away_and_readiness_say
     sender.may_acknowledge.set()
     await task
     assert publishing.status().ok
+
+
+async def test_after_a_request_without_acknowledgement_one_at_a_time_tries_until_one_is_acknowledged() -> None:
+    sender = Sender()
+    publishing = publisher(sender, [0.0])
+
+    async def failing(outgoing: Sequence[Outgoing]) -> None:
+        raise KafkaUnavailable("no answer")
+
+    async def publish() -> None:
+        await publishing.publish(OTHERS, publishing.seal(OTHERS))
+
+    acknowledging, sender.send_outgoing = sender.send_outgoing, failing  # type: ignore[method-assign]
+    with pytest.raises(KafkaUnavailable):
+        await publish()
+    sender.send_outgoing = acknowledging  # type: ignore[method-assign]
+    trying = asyncio.create_task(publish())
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded, match="one at a time"):
+        publishing.check()
+    sender.may_acknowledge.set()
+    await trying
+    together = [asyncio.create_task(publish()) for _ in range(3)]
+    await asyncio.gather(*together)
 
 
 def test_a_record_that_kafka_would_not_take_is_found_before_it_is_sent() -> None:

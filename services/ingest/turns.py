@@ -1,0 +1,65 @@
+"""Whose request is worked on next: stores take turns, however many requests of one wait."""
+
+import asyncio
+from collections import deque
+
+from services.ingest.domain.room import Room
+
+
+class Crowded(Exception):
+    """So many requests of the store wait that no more are taken in."""
+
+
+class Turns:
+    """A turn is a moment to begin some work that does not wait. `each_pass` are given a pass of the event loop, between
+    which it also reads what has come from others."""
+
+    def __init__(self, *, each_pass: int, most_waiting: int) -> None:
+        self._each_pass = each_pass
+        self._left = each_pass
+        self._room = Room(most_waiting)
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # The store whose turn it is comes first.
+        self._is_due = False
+
+    def now(self) -> bool:
+        """A turn at once, where nobody waits for one."""
+        if self._waiting or not self._left:
+            return False
+        self._left -= 1
+        self._go_on()
+        return True
+
+    async def mine(self, store_id: str) -> None:
+        """Returns when it is the store's turn; raises Crowded."""
+        if self.now():
+            return
+        if not self._room.fits(store_id, 1):
+            raise Crowded(f"{self._room.total} requests wait for their turn, too many of them this store's")
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(store_id, deque()).append(turn)
+        self._go_on()
+        self._room.take(store_id, 1)
+        try:
+            await turn
+        finally:
+            self._room.give_back(store_id, 1)
+
+    def _go_on(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._next_pass)
+
+    def _next_pass(self) -> None:
+        self._is_due = False
+        self._left = self._each_pass
+        while self._left and self._waiting:
+            store_id = next(iter(self._waiting))
+            queue = self._waiting.pop(store_id)
+            turn = queue.popleft()
+            if queue:
+                self._waiting[store_id] = queue  # Behind the others.
+            if not turn.done():
+                turn.set_result(None)
+                self._left -= 1
+        if self._left < self._each_pass:
+            self._go_on()
