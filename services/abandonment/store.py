@@ -1,7 +1,10 @@
 """The rows of partitions on local disk. The changelog is what counts: a row here is there, and a lost disk is read anew.
 
-Memory is bounded: all partitions share one block cache and one budget of write buffers. RocksDB's own log is off; what a
-crash takes from the write buffers is read from the changelog again, because the offset goes with the rows.
+A cache of blocks small enough to keep mostly misses where many carts are live, and filling it costs more than it saves:
+what is not in the write buffers is read, as it lies on disk, from the operating system's page cache. Memory is bounded:
+all partitions share one budget of write buffers, and beside it stand only indexes and filters, a few bytes a row.
+RocksDB's own log is off; what a crash takes from the write buffers is read from the changelog again, because the offset
+goes with the rows.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ from typing import IO
 
 from rocksdict import (
     BlockBasedOptions,
-    Cache,
     DBCompressionType,
     Options,
     Rdict,
@@ -30,8 +32,9 @@ _OFFSET = struct.Struct(">qq")
 _FIRST_CART = b"\x01"
 
 MIB = 1 << 20
-CACHE_BYTES = 96 * MIB
-WRITE_BUFFERS_BYTES = 96 * MIB
+WRITE_BUFFERS_BYTES = 128 * MIB
+"""Of all partitions; above what twelve full ones hold: near the limit RocksDB makes a file of the buffer at hand, however
+small, while those of idle partitions stay."""
 WRITE_BUFFER_BYTES = 8 * MIB
 
 
@@ -44,10 +47,7 @@ class Disk:
 
     def __init__(self, directory: Path, slots: int = 256) -> None:
         self.directory, self._lock = _claim(directory, slots)
-        self._cache = Cache(CACHE_BYTES)
-        self._buffers = WriteBufferManager.new_write_buffer_manager_with_cache(
-            WRITE_BUFFERS_BYTES, allow_stall=False, cache=self._cache
-        )
+        self._buffers = WriteBufferManager(WRITE_BUFFERS_BYTES, allow_stall=False)
 
     def open(self, partition: int) -> CartStore:
         """The rows of one partition. Raises what RocksDB raises: a disk that cannot be used is the process' end."""
@@ -60,17 +60,20 @@ class Disk:
 
     def _options(self) -> Options:
         blocks = BlockBasedOptions()
-        blocks.set_block_cache(self._cache)
+        blocks.disable_cache()  # Of blocks; indexes and filters stay in memory.
         blocks.set_bloom_filter(10, block_based=False)
-        blocks.set_cache_index_and_filter_blocks(True)
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         options.set_block_based_table_factory(blocks)
-        options.set_compression_type(DBCompressionType.lz4())
+        options.set_max_open_files(-1)  # So that no index or filter is read anew.
+        options.set_compression_type(DBCompressionType.none())  # Each read would unpack a block for one row.
         options.set_write_buffer_size(WRITE_BUFFER_BYTES)
         options.set_write_buffer_manager(self._buffers)
         options.set_max_write_buffer_number(2)
-        options.set_max_open_files(64)
+        # Of many carts most are in files: spares the search for them in the buffers.
+        options.set_memtable_whole_key_filtering(True)
+        options.set_memtable_prefix_bloom_ratio(0.02)
+        options.set_level_zero_file_num_compaction_trigger(8)  # Merged less often; the filters keep reads as cheap.
         options.set_max_background_jobs(1)
         options.set_keep_log_file_num(2)
         return options

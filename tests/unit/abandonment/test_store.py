@@ -65,11 +65,11 @@ def test_rows_that_an_earlier_release_compressed_are_read(tmp_path: Path) -> Non
     earlier = Options(raw_mode=True)
     earlier.set_block_based_table_factory(blocks)
     earlier.set_compression_type(DBCompressionType.lz4())
-    opened = Opened(tmp_path)
-    path = next(tmp_path.glob("*/00000"))
-    opened.store.close()
-    with Rdict(str(path), options=earlier) as written:
+    disk = Disk(tmp_path)
+    with Rdict(str(disk.directory / "00000"), options=earlier) as written:
         for key in KEYS:
             written[key] = key * 100
-    assert opened.reopen().get_many(KEYS) == [key * 100 for key in KEYS]
-    opened.close()
+    store = disk.open(0)
+    assert store.get_many(KEYS) == [key * 100 for key in KEYS]
+    store.close()
+    disk.close()
