@@ -42,15 +42,30 @@ def environment() -> dict[str, str]:
 
 
 class _Commands(TyperGroup):
-    """Loads a sub-command only when it is called or listed."""
+    """Loads a sub-command only when it is called or listed. Entry points such as `rebuild.facts` make the
+    group `rebuild`, to which several services may give a part."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the parent's signature
-        return sorted({*self.commands, *_entry_points()})
+        return sorted({*self.commands, *(name.partition(".")[0] for name in _entry_points())})
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         own = super().get_command(ctx, cmd_name)
-        entry = _entry_points().get(cmd_name)
-        return own if own is not None or entry is None else _command(entry)
+        entries = _entry_points()
+        entry = entries.get(cmd_name)
+        if own is not None or entry is not None:
+            return own if entry is None else _command(entry)
+        members = {name.partition(".")[2]: one for name, one in entries.items() if name.startswith(f"{cmd_name}.")}
+        return _group(cmd_name, members) if members else None
+
+
+def _group(name: str, members: dict[str, EntryPoint]) -> Any:
+    app = typer.Typer(help=f"Of each service its part: {', '.join(sorted(members))}.", no_args_is_help=True)
+    app.callback()(lambda: None)
+    group: Any = typer.main.get_command(app)
+    group.name = name
+    for member, entry in members.items():
+        group.add_command(_command(entry), member)
+    return group
 
 
 def _entry_points() -> dict[str, EntryPoint]:

@@ -1,4 +1,4 @@
-"""`trolleybus rebuild`: projections made anew from the log."""
+"""`trolleybus rebuild analytics`: the projection made anew from the log."""
 
 from __future__ import annotations
 
@@ -19,16 +19,9 @@ from trolleybus.codec import Codec
 from trolleybus.registry import Registry
 from trolleybus.topics import Topics
 
-rebuild = typer.Typer(help="Make projections anew from the log.", no_args_is_help=True)
 console = Console()
 
 
-@rebuild.callback()
-def _rebuild() -> None:
-    """Make projections anew from the log."""
-
-
-@rebuild.command()
 def analytics(
     check: Annotated[bool, typer.Option("--check", help="Compare only; exit 1 when the tables differ.")] = False,
 ) -> None:

@@ -114,7 +114,7 @@ def learn(known: Known, sighting: Sighting) -> Learned | None:
             _see(lent, one.hash, sighting.at)
         else:
             _see(own, one.hash, sighting.at)
-            if one.kind == "customer":
+            if one.kind == "customer" and (one.key or one.hash not in logins):
                 logins[one.hash] = one.key
         before = known(one.hash)
         if before is None or before.name != base.name:
@@ -174,10 +174,15 @@ def _meet(known: Known, identities: Sequence[Identity]) -> tuple[list[Person], d
             logins.update(person.logins)
     if not foreign:
         return persons, {}
-    named = next((one for one in identities if one.kind == "customer"), None)
-    login = named or Identity("customer", *next(reversed(logins.items())))
+    login = next((one for one in identities if one.kind == "customer"), None) or _last_login(logins)
+    if login is None:
+        return persons, {}
     own = {identity for person in persons for identity in person.own}
     return persons, {one.hash: (one, login) for one in foreign if one.hash not in own}
+
+
+def _last_login(logins: Mapping[str, str]) -> Identity | None:
+    return next((Identity("customer", hashed, key) for hashed, key in reversed(list(logins.items())) if key), None)
 
 
 def _open_cart(persons: Sequence[Person], identities: Sequence[Identity]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from services.ingest.domain.marks import BOT
 from services.ingest.domain.people import Identity
 from services.ingest.domain.persons import Sighting, Standing
 from trolleybus.contracts.cart import CartActivity
@@ -86,12 +87,12 @@ def settled(translation: Translation, standing: Standing) -> Translation:
 
 
 def sighting_of(translation: Translation) -> Sighting | None:
-    """What the map may learn of an event that was accepted, once it is settled; None where it names nobody."""
+    """What the map may learn of an event that was accepted, once it is settled; None where it names nobody, or a robot."""
     if not translation.identities or not translation.records:
         return None
     of_cart = next((record for record in translation.records if isinstance(record, CartActivity)), None)
     cart_id = of_cart.cart_id if of_cart else ""
-    if not cart_id and len(translation.identities) < 2:
+    if (not cart_id and len(translation.identities) < 2) or (of_cart and BOT in of_cart.marks):
         return None
     at = (of_cart or translation.records[0]).occurred_at
     return Sighting(translation.identities, cart_id, translation.closes_cart, at)

@@ -36,6 +36,8 @@ def _commands(monkeypatch: pytest.MonkeyPatch) -> None:
         "group": GOOD,
         "single": "tests.unit.library.test_cli:single",
         "gone": "services.nowhere.commands:app",
+        "several.one": "tests.unit.library.test_cli:single",
+        "several.gone": "services.nowhere.commands:app",
     }
     entries = {name: EntryPoint(name, value, cli.GROUP) for name, value in found.items()}
     monkeypatch.setattr(cli, "_entry_points", lambda: entries)
@@ -54,6 +56,17 @@ def test_an_app_is_mounted_and_a_function_is_one_command(
     assert run(monkeypatch, "group", "first") == 0
     assert run(monkeypatch, "single", "--times", "2") == 0
     assert capsys.readouterr().out == "first ran\nsingle ran single ran \n"
+
+
+def test_several_services_may_give_their_part_of_one_group(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "several", "one") == 0
+    assert capsys.readouterr().out == "single ran \n"
+    assert run(monkeypatch, "several", "gone") == 1
+    assert "No module named 'services.nowhere'" in capsys.readouterr().err
+    assert run(monkeypatch, "--help") == 0
+    assert "Of each service its part: gone, one." in capsys.readouterr().out
 
 
 def test_a_command_error_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
