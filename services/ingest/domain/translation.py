@@ -87,15 +87,19 @@ def settled(translation: Translation, standing: Standing) -> Translation:
 
 
 def sighting_of(translation: Translation) -> Sighting | None:
-    """What the map may learn of an event that was accepted, once it is settled; None where it names nobody, or a robot."""
-    if not translation.identities or not translation.records:
+    """What the map may learn of an event that was accepted, once it is settled; None where it names nobody, a robot, or who
+    asks about privacy: whoever wants to be forgotten is not learned anew."""
+    identities = translation.identities
+    if not identities or not translation.records:
         return None
-    of_cart = next((record for record in translation.records if isinstance(record, CartActivity)), None)
-    cart_id = of_cart.cart_id if of_cart else ""
-    if (not cart_id and len(translation.identities) < 2) or (of_cart and BOT in of_cart.marks):
-        return None
-    at = (of_cart or translation.records[0]).occurred_at
-    return Sighting(translation.identities, cart_id, translation.closes_cart, at)
+    for record in translation.records:
+        if isinstance(record, CartActivity):
+            if BOT in record.marks:
+                return None
+            return Sighting(identities, record.cart_id, translation.closes_cart, record.occurred_at)
+        if isinstance(record, PrivacyRequested):
+            return None
+    return Sighting(identities, "", False, translation.records[0].occurred_at) if len(identities) > 1 else None
 
 
 def _naming_all(record: Canonical, identities: tuple[str, ...]) -> Canonical:

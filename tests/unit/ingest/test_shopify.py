@@ -1,6 +1,7 @@
 """The Shopify adapter: what each webhook becomes."""
 
 import json
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.ingest.adapters.seam import Refused
 from services.ingest.adapters.shopify import TOPICS, topic_of
-from services.ingest.domain.translation import Canonical, tied
+from services.ingest.domain.translation import Canonical, sighting_of, tied
 from tests.unit.ingest.given import NOW, STORE, hashed
 from tests.unit.ingest.shopify_given import TRIGGERED_MS, body, read
 from trolleybus.codec import to_dict
@@ -157,6 +158,22 @@ def test_an_order_that_cannot_be_read_but_for_its_id_is_an_order() -> None:
     assert {flaw.field for flaw in order.left_out} == {"/email", "/total_price"}
     with pytest.raises(Refused):
         read("orders/create", {"email": "shopper@example.com"})
+
+
+def test_an_amount_that_cannot_be_paid_is_left_out_of_what_happened() -> None:
+    line = {"key": "1", "product_id": 7, "quantity": 100_000, "price": "99999999999.00"}
+    assert only(CartActivity, "carts/update", body("carts/update", line_items=[line])).lines == ()
+    cart = read(
+        "carts/create", body("carts/create", line_items=[line | {"quantity": 1}]), store=replace(STORE, currency="")
+    )
+    (activity,) = (one for one in cart.records if isinstance(one, CartActivity))
+    assert [one.unit_price for one in activity.lines] == [Money()]  # A price without any currency is none.
+    assert [flaw.field for flaw in cart.left_out] == ["/line_items/0/price"]
+
+
+def test_the_identity_map_learns_nothing_of_who_wants_to_be_forgotten() -> None:
+    assert sighting_of(read("customers/redact")) is None
+    assert sighting_of(read("customers/update")) is not None
 
 
 def test_an_order_brought_in_from_elsewhere_was_placed_when_it_was_processed() -> None:

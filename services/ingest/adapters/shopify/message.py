@@ -117,7 +117,7 @@ class Message:
         try:
             return from_decimal(amount, currency or self.currency)
         except BadAmount as error:
-            fields.leave_out(names[0], str(error))
+            fields.leave_out(next(filter(fields.has, names)), str(error))
             return Money(), False
 
     def link(self, fields: Fields, name: str) -> str:
