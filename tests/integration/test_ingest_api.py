@@ -20,6 +20,7 @@ from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.consent import ConsentChanged
 from trolleybus.contracts.customers import CustomerUpdated, IdentitiesLinked
 from trolleybus.contracts.orders import OrderChanged, OrderPlaced
+from trolleybus.contracts.products import Product
 
 CART = {
     "event": "cart_updated",
@@ -68,6 +69,7 @@ async def test_every_example_of_the_document_is_accepted(ingest: Ingest, shop: S
         ("carts/track", examples.CART_EVENTS, 5),
         ("orders", examples.ORDERS, 2),
         ("customers", examples.CUSTOMERS, 1),
+        ("products", examples.PRODUCTS, 1),
     ):
         results = []
         for example in shown.values():
@@ -77,10 +79,10 @@ async def test_every_example_of_the_document_is_accepted(ingest: Ingest, shop: S
         assert [set(result) for result in results] == [{"status", "id"}] * count
     kinds = {
         type(one)
-        for topic in ("orders", "customer.updates", "consent")
+        for topic in ("orders", "customer.updates", "consent", "products")
         for one in await ingest.records(topic, shop.store_id)
     }
-    assert kinds == {OrderPlaced, OrderChanged, CustomerUpdated, IdentitiesLinked, ConsentChanged}
+    assert kinds == {OrderPlaced, OrderChanged, CustomerUpdated, IdentitiesLinked, ConsentChanged, Product}
 
 
 async def test_a_batch_has_a_result_for_each_event_and_keeps_the_good_ones(ingest: Ingest, shop: Shop) -> None:
@@ -281,6 +283,18 @@ async def test_a_write_key_may_not_place_orders(ingest: Ingest, shop: Shop) -> N
     assert answer.status_code == 403
     assert "secret key" in answer.json()["detail"]
     assert await ingest.records("orders", shop.store_id) == []
+
+
+async def test_the_catalogue_is_for_secret_keys_and_stands_by_product(ingest: Ingest, shop: Shop) -> None:
+    mug = {"product_id": "mug-7", "event_id": "p1", "price": "12.50", "stock": 3}
+    assert (await ingest.post("products", mug, shop.write_key)).status_code == 403
+    assert (await ingest.post("products", mug, shop.secret_key)).status_code == 202
+    ((record, message),) = [
+        (record, message) for record, message in await ingest.stored("products") if record.store_id == shop.store_id
+    ]
+    assert isinstance(record, Product)
+    assert record.price.minor == 1250
+    assert message.key == f"{shop.store_id}:mug-7".encode()
 
 
 async def test_P7_a_stores_key_reaches_no_other_stores_data(ingest: Ingest, shop: Shop) -> None:

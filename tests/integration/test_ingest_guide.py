@@ -14,7 +14,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "storefront.md"
 
 async def test_every_command_of_the_storefronts_guide_is_taken_whole(env: dict[str, str], tmp_path: Path) -> None:
     commands = re.findall(r"```bash\n(.*?)```", await asyncio.to_thread(GUIDE.read_text), re.DOTALL)
-    assert len(commands) == 6
+    assert len(commands) == 7
     async with (
         world(env, f"ingest-guide-{uuid.uuid4().hex[:6]}.") as around,
         running(around, tmp_path / "log") as gateway,

@@ -99,3 +99,19 @@ CUSTOMERS: dict[str, Any] = {
         ],
     },
 }
+
+PRODUCTS: dict[str, Any] = {
+    "A product, whole, at each change": {
+        "product_id": "mug-7",
+        "occurred_at": "2026-03-01T09:00:00Z",
+        "name": "Blue mug",
+        "url": "https://shop.example.com/products/mug-7",
+        "image_url": "https://cdn.example.com/mug-7.jpg",
+        "price": "12.50",
+        "compare_at_price": "15.00",
+        "currency": "EUR",
+        "stock": 40,
+        "category": "kitchen",
+        "brand": "Loza",
+    },
+}

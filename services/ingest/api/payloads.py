@@ -22,6 +22,7 @@ from services.ingest.domain.clock import parse_rfc3339
 from services.ingest.domain.translation import Flaw
 
 LARGEST_QUANTITY = 100_000
+LARGEST_STOCK = 1_000_000_000
 MOST_LINES = 500
 
 
@@ -171,6 +172,27 @@ class Order(Event):
     coupons: Annotated[tuple[Text, ...], Field(max_length=50)] = ()
     refunded: Amount | None = Field(None, description="What this refund gave back (order_refunded).")
     reason: Text = ""
+
+
+class CatalogueProduct(Payload):
+    """A product of the catalogue, whole: what is left out is not known any more."""
+
+    event_id: Id = Field("", description="The shop's own id of the change. The same id again is the same change.")
+    occurred_at: Time | None = Field(None, description="When it changed, by the sender's clock (RFC 3339).")
+    sent_at: Time | None = Field(None, description="When it was sent, by the same clock; corrects a wrong one.")
+    product_id: Needed
+    name: Text = ""
+    url: Long = Field("", description="Its page in the shop.")
+    image_url: Long = ""
+    price: Amount | None = Field(None, description="Of one piece as displayed, in major units.")
+    compare_at_price: Amount | None = Field(None, description="What it cost before, where it is reduced.")
+    currency: Currency = ""
+    stock: Annotated[int, BeforeValidator(_pieces), Field(ge=0, le=LARGEST_STOCK)] | None = Field(
+        None, description="Pieces; unknown where absent."
+    )
+    available: bool | None = Field(None, description="Whether it can be bought; where absent, unless stock is 0.")
+    category: Text = ""
+    brand: Text = ""
 
 
 class Consent(Payload):

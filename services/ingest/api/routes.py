@@ -6,18 +6,19 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
-from services.ingest.adapters import native
+from services.ingest.adapters import native, native_products
 from services.ingest.api import examples
 from services.ingest.api.intake import Endpoint, Intake
-from services.ingest.api.payloads import CartEvent, Customer, Order, Payload
-from services.ingest.domain.access import CARTS, CUSTOMERS, ORDERS
+from services.ingest.api.payloads import CartEvent, CatalogueProduct, Customer, Order, Payload
+from services.ingest.domain.access import CARTS, CUSTOMERS, ORDERS, PRODUCTS
 
 _REFERENCE = "#/components/schemas/{model}"
-_EVENTS_OF: tuple[type[Payload], ...] = (CartEvent, Order, Customer)
+_EVENTS_OF: tuple[type[Payload], ...] = (CartEvent, Order, Customer, CatalogueProduct)
 
 TRACK = Endpoint(native.SOURCE, CARTS, "events", CartEvent, native.cart_event)
 TAKE_ORDERS = Endpoint(native.SOURCE, ORDERS, "orders", Order, native.order)
 TAKE_CUSTOMERS = Endpoint(native.SOURCE, CUSTOMERS, "customers", Customer, native.customer)
+TAKE_PRODUCTS = Endpoint(native.SOURCE, PRODUCTS, "products", CatalogueProduct, native_products.product)
 
 
 class FieldProblem(BaseModel):
@@ -74,7 +75,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def native_router(intake: Intake) -> APIRouter:
-    """The three endpoints of a shop's own site, app or server."""
+    """The endpoints of a shop's own site, app or server."""
     router = APIRouter(prefix="/api/v1", tags=["Events"])
 
     @router.post(
@@ -109,6 +110,17 @@ def native_router(intake: Intake) -> APIRouter:
     )
     async def customers(request: Request) -> Response:
         return await intake.handle(request, TAKE_CUSTOMERS)
+
+    @router.post(
+        "/products",
+        status_code=202,
+        summary="The catalogue: products, whole",
+        description='One, or up to 500 as `{"products": [...]}`. From the shop\'s server, with a secret key.',
+        responses=_RESPONSES,
+        openapi_extra=_body(CatalogueProduct, "products", examples.PRODUCTS),
+    )
+    async def products(request: Request) -> Response:
+        return await intake.handle(request, TAKE_PRODUCTS)
 
     return router
 

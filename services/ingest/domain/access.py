@@ -8,13 +8,14 @@ from trolleybus.contracts.stores import StoreKey
 CARTS = "carts"
 ORDERS = "orders"
 CUSTOMERS = "customers"
+PRODUCTS = "products"
 INTEGRATIONS = "integrations"
 SEGMENT = "segment"
 IMPORTS = "imports"
 
 SCOPES_OF_KIND = {
     "write": frozenset({CARTS, CUSTOMERS, SEGMENT}),  # Public: stands in the shop's pages.
-    "secret": frozenset({CARTS, CUSTOMERS, ORDERS, INTEGRATIONS, SEGMENT, IMPORTS}),
+    "secret": frozenset({CARTS, CUSTOMERS, ORDERS, PRODUCTS, INTEGRATIONS, SEGMENT, IMPORTS}),
 }
 
 

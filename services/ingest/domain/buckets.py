@@ -36,7 +36,7 @@ class Plan:
         """`largest` is what one request may need: the bucket always holds that."""
         spare = max(0, limit.burst - largest)
         lease_s = min(LEASE_S, spare / limit.per_second)
-        bucket = max(1, int(limit.burst - limit.per_second * lease_s))
+        bucket = max(min(largest, limit.burst), int(limit.burst - limit.per_second * lease_s))
         return cls(limit, bucket, lease_s, max(1, min(limit.per_second // 10, bucket)))
 
 

@@ -11,7 +11,7 @@ from trolleybus.contracts.stores import StoreKey
     [
         ("write", (), {"carts", "customers", "segment"}),
         ("write", ("orders", "carts"), {"carts"}),
-        ("secret", (), {"carts", "customers", "orders", "integrations", "segment", "imports"}),
+        ("secret", (), {"carts", "customers", "orders", "products", "integrations", "segment", "imports"}),
         ("secret", ("orders",), {"orders"}),
         ("unheard-of", (), set()),
     ],

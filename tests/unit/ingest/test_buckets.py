@@ -42,6 +42,7 @@ def test_over_any_time_no_more_passes_than_the_limit_says(limit: Limit, story: l
 
 
 @given(limits)
+@example(Limit(199, 159))
 def test_a_rested_bucket_takes_the_largest_request(limit: Limit) -> None:
     plan = Plan.of(limit, LARGEST)
     assert 0.1 <= plan.lease_s <= LEASE_S
