@@ -59,12 +59,16 @@ class _Commands(TyperGroup):
 
 
 def _group(name: str, members: dict[str, EntryPoint]) -> Any:
-    app = typer.Typer(help=f"Of each service its part: {', '.join(sorted(members))}.", no_args_is_help=True)
+    app = typer.Typer(
+        help=f"Of each service its part: {', '.join(sorted(members))}.", no_args_is_help=True, add_completion=False
+    )
     app.callback()(lambda: None)
     group: Any = typer.main.get_command(app)
     group.name = name
     for member, entry in members.items():
-        group.add_command(_command(entry), member)
+        command = _command(entry)
+        command.name = member
+        group.add_command(command)
     return group
 
 

@@ -46,14 +46,9 @@ class IngestMetrics:
         )
         self.identity_lookups = Counter(
             "trolleybus_ingest_identity_lookups_total",
-            "Events whose shopper was looked up: known, stranger, or unasked since Valkey was away",
-            ["outcome"],
-            registry=registry,
-        )
-        self.identity_reads = Counter(
-            "trolleybus_ingest_identity_reads_total",
-            "Requests by where the map's answer came from (memory, valkey)",
-            ["source"],
+            "Events by what the map told of their shopper: remembered here, known or stranger to Valkey, unasked while it"
+            " was away",
+            ["answer"],
             registry=registry,
         )
         self.identity_writes = Counter(

@@ -199,7 +199,7 @@ async def test_a_valkey_that_hangs_refuses_nobody_and_a_dead_one_costs_no_order(
         await told.cart(cart_id="c3", customer_id="u3", email="shopper3@example.com")
         await told.order("o3", email="shopper3@example.com")
         metrics = (await told.ingest.get("/metrics")).text
-        assert 'trolleybus_ingest_identity_lookups_total{outcome="unasked"}' in metrics
+        assert 'trolleybus_ingest_identity_lookups_total{answer="unasked"}' in metrics
     finally:
         await stack.start("valkey")
     await valkey.connection_pool.disconnect()

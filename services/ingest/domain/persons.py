@@ -9,28 +9,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.ingest.domain.people import Identity
+from services.ingest.domain.remembering import (
+    CART_AGAIN_MS,
+    SEEN_AGAIN_MS,
+    STRENGTH,
+    WEAK,
+    OpenCart,
+    Sighting,
+    bounded,
+    join,
+    later,
+    latest_logins,
+    lent_lately,
+    open_lately,
+    see,
+    touch,
+)
 
-MOST_IDENTITIES = 32
-"""Of one person; the weakest that was not seen for longest gives way."""
-MOST_LENT = 8
-MOST_CARTS = 8
-MOST_LOGINS = 8
-KEPT_MS = 30 * 86_400_000
-SEEN_AGAIN_MS = 86_400_000
-"""How old a word may grow before the same word is written anew."""
-CART_AGAIN_MS = 3_600_000
-
-_STRENGTH = {"customer": 0, "email": 1, "phone": 2, "anonymous": 3, "device": 4, "checkout": 5, "cart": 6}
-_WEAK = _STRENGTH["anonymous"]
 _OF_ONE_CART = frozenset({"checkout", "cart"})
-
-
-@dataclass(frozen=True, slots=True)
-class OpenCart:
-    """A cart that holds something, as far as is known: last touched, and the weak identities that touched it."""
-
-    at: int
-    via: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +57,6 @@ STRANGER = Standing()
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
-    """What an accepted event showed: identities together, and the cart that it touched or ended ("" for none)."""
-
-    identities: tuple[Identity, ...]
-    cart_id: str
-    ends_cart: bool
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
 class Learned:
     """A person as they are after a sighting. `pointing`: identities that are theirs from now on; `merged`: the names of
     persons who turned out to be this one."""
@@ -95,7 +81,7 @@ def standing(known: Known, identities: Sequence[Identity]) -> Standing:
 def learn(known: Known, sighting: Sighting) -> Learned | None:
     """The person after a sighting; None where it says nothing new."""
     identities = sighting.identities
-    if not identities:
+    if not identities or _is_nothing_new(known, sighting):
         return None
     persons, stand_ins = _meet(known, identities)
     base = max(persons, key=lambda one: (len(one.own), one.name)) if persons else _new(sighting)
@@ -103,28 +89,41 @@ def learn(known: Known, sighting: Sighting) -> Learned | None:
     carts = dict(base.carts)
     for other in persons:
         if other is not base:
-            _join(own, other.own)
-            _join(lent, other.lent)
+            join(own, other.own)
+            join(lent, other.lent)
             logins.update(other.logins)
             for cart_id, cart in other.carts.items():
-                carts[cart_id] = _later(cart, carts.get(cart_id))
+                carts[cart_id] = later(cart, carts.get(cart_id))
     pointing = []
     for one in identities:
         if one.hash in stand_ins:
-            _see(lent, one.hash, sighting.at)
+            see(lent, one.hash, sighting.at)
         else:
-            _see(own, one.hash, sighting.at)
+            see(own, one.hash, sighting.at)
             if one.kind == "customer" and (one.key or one.hash not in logins):
                 logins[one.hash] = one.key
         before = known(one.hash)
         if before is None or before.name != base.name:
             pointing.append(one.hash)
-    _touch(carts, sighting)
-    person = Person(base.name, _bounded(own), _newest(lent, own), _last(logins), _latest(carts, sighting.at))
+    touch(carts, sighting)
+    person = Person(
+        base.name, bounded(own), lent_lately(lent, own), latest_logins(logins), open_lately(carts, sighting.at)
+    )
     merged = tuple(other.name for other in persons if other is not base)
     if not pointing and not merged and person == base:
         return None
     return Learned(person, tuple(pointing), merged)
+
+
+def owner(known: Known, identities: Sequence[Identity]) -> Person | None:
+    """The one person whose all these identities are, none of them lent: then nothing stands for anything else."""
+    person = known(identities[0].hash)
+    if person is None:
+        return None
+    for one in identities:
+        if one.hash not in person.own or known(one.hash) is not person:
+            return None
+    return person
 
 
 class Acquaintances:
@@ -153,6 +152,33 @@ def affected(learned: Learned, known: Known) -> Iterator[str]:
             yield identity
 
 
+def _is_nothing_new(known: Known, sighting: Sighting) -> bool:
+    """Most events: the same person's, in the same cart, a moment later. A short way to what `learn` would find."""
+    person = owner(known, sighting.identities)
+    if person is None:
+        return False
+    for one in sighting.identities:
+        if sighting.at - person.own[one.hash] >= SEEN_AGAIN_MS:
+            return False
+        if one.kind == "customer" and one.key and person.logins.get(one.hash) != one.key:
+            return False
+    cart_id = sighting.cart_id
+    if not cart_id or sighting.ends_cart:
+        return cart_id not in person.carts
+    cart = person.carts.get(cart_id)
+    return cart is not None and _is_in_hand(cart, person, sighting)
+
+
+def _is_in_hand(cart: OpenCart, person: Person, sighting: Sighting) -> bool:
+    """Whether it is the person's latest_logins, touched within the hour, and in no new way."""
+    for one in sighting.identities:
+        if STRENGTH[one.kind] >= WEAK and one.hash not in cart.via:
+            return False
+    if sighting.at - cart.at >= CART_AGAIN_MS:
+        return False
+    return len(person.carts) == 1 or all(other.at <= cart.at for other in person.carts.values())
+
+
 def _meet(known: Known, identities: Sequence[Identity]) -> tuple[list[Person], dict[str, tuple[Identity, Identity]]]:
     """The persons whom an event makes one, and which of its weak identities are another customer's."""
     persons: list[Person] = []
@@ -166,7 +192,7 @@ def _meet(known: Known, identities: Sequence[Identity]) -> tuple[list[Person], d
             foreign.append(one)
         if any(person.name == other.name for other in persons):
             continue
-        is_weak = _STRENGTH[one.kind] >= _WEAK
+        is_weak = STRENGTH[one.kind] >= WEAK
         if is_weak and logins and person.logins and logins.keys().isdisjoint(person.logins):
             foreign.append(one)
         else:
@@ -188,7 +214,7 @@ def _last_login(logins: Mapping[str, str]) -> Identity | None:
 def _open_cart(persons: Sequence[Person], identities: Sequence[Identity]) -> str:
     """The cart of the event's own token or device before one of another device; then the one touched last."""
     tokens = {one.hash for one in identities if one.kind in _OF_ONE_CART}
-    weak = {one.hash for one in identities if _STRENGTH[one.kind] >= _WEAK}
+    weak = {one.hash for one in identities if STRENGTH[one.kind] >= WEAK}
     found = [
         (not tokens.isdisjoint(cart.via), not weak.isdisjoint(cart.via), cart.at, cart_id)
         for person in persons
@@ -202,82 +228,16 @@ def _all_identities(
 ) -> tuple[str, ...]:
     seen: dict[str, int] = {}
     for person in persons:
-        _join(seen, person.own)
+        join(seen, person.own)
     for one in identities:
         if one.hash not in stand_ins:
             seen.setdefault(one.hash, 0)
-    return tuple(_bounded(seen))
+    return tuple(bounded(seen))
 
 
 def _new(sighting: Sighting) -> Person:
     return Person(f"{min(sighting.identities, key=_rank).hash}@{sighting.at}")
 
 
-def _touch(carts: dict[str, OpenCart], sighting: Sighting) -> None:
-    cart_id = sighting.cart_id
-    if not cart_id:
-        return
-    if sighting.ends_cart:
-        carts.pop(cart_id, None)
-        return
-    via = tuple(one.hash for one in sighting.identities if _STRENGTH[one.kind] >= _WEAK)
-    before = carts.get(cart_id)
-    if before is None:
-        carts[cart_id] = OpenCart(sighting.at, via)
-        return
-    is_last = all(one.at <= before.at for one in carts.values())
-    at = before.at if is_last and sighting.at - before.at < CART_AGAIN_MS else max(before.at, sighting.at)
-    newer = tuple(one for one in via if one not in before.via)
-    if newer or at != before.at:
-        carts[cart_id] = OpenCart(at, (*before.via, *newer)[-MOST_LENT:])
-
-
-def _see(seen: dict[str, int], identity: str, at: int) -> None:
-    before = seen.get(identity)
-    if before is None or at - before >= SEEN_AGAIN_MS:
-        seen[identity] = at
-
-
-def _join(seen: dict[str, int], others: Mapping[str, int]) -> None:
-    for identity, at in others.items():
-        seen[identity] = max(at, seen.get(identity, 0))
-
-
-def _later(one: OpenCart, other: OpenCart | None) -> OpenCart:
-    if other is None:
-        return one
-    return OpenCart(max(one.at, other.at), tuple(dict.fromkeys((*one.via, *other.via)))[-MOST_LENT:])
-
-
-def _bounded(own: dict[str, int]) -> dict[str, int]:
-    if len(own) <= MOST_IDENTITIES:
-        return own
-    kept = sorted(own, key=lambda one: (_STRENGTH[kind_of(one)] >= _WEAK, -own[one], one))[:MOST_IDENTITIES]
-    return {one: own[one] for one in kept}
-
-
-def _newest(lent: dict[str, int], own: Mapping[str, int]) -> dict[str, int]:
-    kept = {one: at for one, at in lent.items() if one not in own}
-    if len(kept) <= MOST_LENT:
-        return kept
-    return {one: kept[one] for one in sorted(kept, key=lambda one: (-kept[one], one))[:MOST_LENT]}
-
-
-def _last(logins: dict[str, str]) -> dict[str, str]:
-    return dict(list(logins.items())[-MOST_LOGINS:])
-
-
-def _latest(carts: dict[str, OpenCart], now: int) -> dict[str, OpenCart]:
-    kept = {cart_id: cart for cart_id, cart in carts.items() if now - cart.at < KEPT_MS}
-    if len(kept) <= MOST_CARTS:
-        return kept
-    return {one: kept[one] for one in sorted(kept, key=lambda one: (-kept[one].at, one))[:MOST_CARTS]}
-
-
-def kind_of(identity: str) -> str:
-    """The kind in an identity's hash: email in `email:v1:5f…`."""
-    return identity.partition(":")[0]
-
-
 def _rank(identity: Identity) -> int:
-    return _STRENGTH[identity.kind]
+    return STRENGTH[identity.kind]

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from services.ingest.domain.marks import BOT
 from services.ingest.domain.people import Identity
-from services.ingest.domain.persons import Sighting, Standing
+from services.ingest.domain.persons import Standing
+from services.ingest.domain.remembering import Sighting
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.consent import ConsentChanged
 from trolleybus.contracts.customers import CustomerUpdated, IdentitiesLinked
@@ -94,8 +94,6 @@ def sighting_of(translation: Translation) -> Sighting | None:
         return None
     for record in translation.records:
         if isinstance(record, CartActivity):
-            if BOT in record.marks:
-                return None
             return Sighting(identities, record.cart_id, translation.closes_cart, record.occurred_at)
         if isinstance(record, PrivacyRequested):
             return None

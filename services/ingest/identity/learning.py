@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from services.ingest.domain.persons import Acquaintances, Learned, Person, Sighting
+from services.ingest.domain.persons import Acquaintances, Learned, Person
+from services.ingest.domain.remembering import Sighting
 from services.ingest.identity.space import IdentitySpace, Page, Unit, document, elsewhere
 
 

@@ -10,7 +10,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 
-from services.ingest.domain.persons import Person, Sighting
+from services.ingest.domain.people import Identity
+from services.ingest.domain.persons import Person
+from services.ingest.domain.remembering import Sighting
 from services.ingest.identity import learning
 from services.ingest.identity.memory import Memory
 from services.ingest.identity.space import IdentitySpace
@@ -48,10 +50,9 @@ class IdentityMap:
         """Whose an identity is, as far as this process knows."""
         return self._memory.person(identity)
 
-    def has(self, identities: Iterable[str]) -> bool:
+    def has(self, identities: Iterable[Identity]) -> bool:
         """Whether all were asked for lately."""
-        now = self._clock()
-        return all(self._memory.has(one, now) for one in identities)
+        return self._memory.has(identities, self._clock())
 
     async def fetch(self, identities: Iterable[str]) -> bool:
         """Ask Valkey whose they are; False where it is away. Those who come while it is asked share the next question."""
@@ -62,6 +63,7 @@ class IdentityMap:
                 return self._has_answered
             wanted, self._wanted = self._wanted, set()
             self._round += 1
+            self._has_answered = False
             page = await self._space.read(wanted)
             self._has_answered = page is not None
             if page is not None:
@@ -72,14 +74,12 @@ class IdentityMap:
         """Learn from events that Kafka has. This process knows at once, the others when it is written."""
         now = self._clock()
         for sighting in sightings:
-            hashes = [one.hash for one in sighting.identities]
-            at_hand = all(self._memory.has(one, now) for one in hashes)
-            if at_hand and not self._memory.see(sighting, now):
+            if self._memory.has(sighting.identities, now) and not self._memory.see(sighting, now):
                 continue
             self._number += 1
             self._unwritten[self._number] = sighting
-            for one in hashes:
-                self._unwritten_of[one].add(self._number)
+            for one in sighting.identities:
+                self._unwritten_of[one.hash].add(self._number)
             self._told.set()
         while len(self._unwritten) > MOST_UNWRITTEN:
             self._settle([next(iter(self._unwritten))], "lost")
@@ -114,7 +114,7 @@ class IdentityMap:
 
     def _learn_from(self, lesson: learning.Lesson) -> None:
         now = self._clock()
-        self._remember({one: person for one, person in lesson.persons.items() if not self._memory.has(one, now)})
+        self._remember({one: person for one, person in lesson.persons.items() if not self._memory.is_fresh(one, now)})
 
     def _remember(self, persons: Mapping[str, Person | None]) -> None:
         now = self._clock()

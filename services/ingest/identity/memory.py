@@ -1,6 +1,10 @@
 """Persons met lately, in this process: bounded, and believed for a short while only."""
 
-from services.ingest.domain.persons import Person, Sighting, affected, learn
+from collections.abc import Iterable
+
+from services.ingest.domain.people import Identity
+from services.ingest.domain.persons import Person, affected, learn
+from services.ingest.domain.remembering import Sighting
 
 LIFE_S = 10.0
 """How old an answer may be where another would do no harm: long enough for one visitor's clicks."""
@@ -17,13 +21,17 @@ class Memory:
         self._old: dict[str, _Entry] = {}
 
     def person(self, identity: str) -> Person | None:
-        entry = self._entry(identity)
+        entry = self._young.get(identity) or self._entry(identity)
         return entry[0] if entry is not None else None
 
-    def has(self, identity: str, now: float) -> bool:
+    def is_fresh(self, identity: str, now: float) -> bool:
         """Whether it was asked for lately, whatever the answer was."""
-        entry = self._entry(identity)
+        entry = self._young.get(identity) or self._entry(identity)
         return entry is not None and now - entry[1] < LIFE_S
+
+    def has(self, identities: Iterable[Identity], now: float) -> bool:
+        """Whether all are fresh."""
+        return all(self.is_fresh(one.hash, now) for one in identities)
 
     def put(self, identity: str, person: Person | None, now: float) -> None:
         if len(self._young) >= MOST // 2:
@@ -40,9 +48,8 @@ class Memory:
         return True
 
     def _entry(self, identity: str) -> _Entry | None:
-        entry = self._young.get(identity)
-        if entry is None:
-            entry = self._old.get(identity)
-            if entry is not None and len(self._young) < MOST // 2:
-                self._young[identity] = entry
+        """Used again, so kept."""
+        entry = self._old.get(identity)
+        if entry is not None and len(self._young) < MOST // 2:
+            self._young[identity] = entry
         return entry

@@ -11,7 +11,7 @@ from typing import TypeVar
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.asyncio import Redis
 
-from services.ingest.domain.persons import Sighting
+from services.ingest.domain.remembering import Sighting
 from services.ingest.identity import learning
 from services.ingest.identity.log import in_order
 from services.ingest.identity.replay import sighting_in

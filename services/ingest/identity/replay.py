@@ -1,8 +1,7 @@
 """What the log says of shoppers, as the gateway saw it when it wrote it."""
 
-from services.ingest.domain.marks import BOT
 from services.ingest.domain.people import Identity
-from services.ingest.domain.persons import Sighting, kind_of
+from services.ingest.domain.remembering import STRENGTH, Sighting, kind_of
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.customers import CustomerUpdated, IdentitiesLinked
 from trolleybus.contracts.identity import IdentityHasher
@@ -21,8 +20,6 @@ def sighting_in(record: Record, hasher: IdentityHasher) -> Sighting | None:
     if not isinstance(record, CartActivity | CustomerUpdated | IdentitiesLinked):
         return None
     cart_id = record.cart_id if isinstance(record, CartActivity) else ""
-    if isinstance(record, CartActivity) and BOT in record.marks:
-        return None
 
     def key_of(hashed: str) -> str:
         """Ids of customers stand in clear only where they are the record's key."""
@@ -32,7 +29,7 @@ def sighting_in(record: Record, hasher: IdentityHasher) -> Sighting | None:
     identities = [
         Identity(kind, one, key_of(one) if kind == "customer" else one)
         for one in record.identities
-        if (kind := kind_of(one)) in ("customer", "email", "phone", "anonymous", "device", "checkout", "cart")
+        if (kind := kind_of(one)) in STRENGTH
     ]
     if isinstance(record, CartActivity) and record.anonymous_id:
         device = hasher.hash(record.store_id, "anonymous", record.anonymous_id)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import orjson
 from redis.asyncio import Redis
 
-from services.ingest.domain.persons import OpenCart, Person
+from services.ingest.domain.persons import Person
+from services.ingest.domain.remembering import OpenCart
 from services.ingest.valkey import Valkey
 
 KEPT_S = 35 * 86_400

@@ -1,15 +1,8 @@
 """Who is one person: links, merges, partings; which cart is theirs."""
 
 from services.ingest.domain.people import Identity
-from services.ingest.domain.persons import (
-    MOST_CARTS,
-    MOST_IDENTITIES,
-    STRANGER,
-    Acquaintances,
-    Sighting,
-    Standing,
-    standing,
-)
+from services.ingest.domain.persons import STRANGER, Acquaintances, Standing, standing
+from services.ingest.domain.remembering import MOST_CARTS, MOST_IDENTITIES, Sighting
 from tests.unit.ingest.given import NOW, hashed
 
 
