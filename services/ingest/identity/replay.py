@@ -19,7 +19,8 @@ def sighting_in(record: Record, hasher: IdentityHasher) -> Sighting | None:
     """
     if not isinstance(record, CartActivity | CustomerUpdated | IdentitiesLinked):
         return None
-    cart_id = record.cart_id if isinstance(record, CartActivity) else ""
+    # Nobody is busy with a cart of the past.
+    cart_id = record.cart_id if isinstance(record, CartActivity) and not record.imported else ""
 
     def key_of(hashed: str) -> str:
         """Ids of customers stand in clear only where they are the record's key."""
