@@ -14,6 +14,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from services.ingest.identity.space import IN_USE
+from services.messaging.domain.people import merge
 from tests.integration.ingest_harness import Ingest, Shop, eventually, running, world
 from tests.stack_fixtures import own_env as env  # noqa: F401 - a fixture: this module takes servers away
 from tests.stack_fixtures import own_stack as stack  # noqa: F401
@@ -207,3 +208,53 @@ async def test_a_valkey_that_hangs_refuses_nobody_and_a_dead_one_costs_no_order(
     links = await told.ingest.records("customer.updates", told.shop.store_id)
     order = set((await told.placed("o3")).identities)
     assert any(order & set(link.identities) and told.hashes(customer="u3") <= set(link.identities) for link in links)
+
+
+async def test_P3_with_valkey_killed_and_emptied_under_load_nobody_is_refused_and_no_order_stays_unmatched(
+    told: Told, valkey: Redis, stack: Stack
+) -> None:
+    stop = asyncio.Event()
+    ordered: list[str] = []
+
+    async def shoppers(lane: int) -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            who = f"{lane}-{number}"
+            await told.cart(cart_id=f"c{who}", anonymous_id=f"a{who}")
+            await told.cart(anonymous_id=f"a{who}", email=f"shopper{who}@example.com")
+            await told.order(f"o{who}", email=f"shopper{who}@example.com")
+            ordered.append(who)
+
+    async def more(count: int) -> None:
+        wanted = len(ordered) + count
+
+        async def are_there() -> bool:
+            return len(ordered) >= wanted or any(lane.done() for lane in lanes)
+
+        await eventually(are_there, 60)
+
+    lanes = [asyncio.create_task(shoppers(lane)) for lane in range(4)]
+    try:
+        await more(8)
+        await valkey.flushall()
+        await more(8)
+        await stack.kill("valkey")
+        await more(8)
+        await stack.start("valkey")
+        await more(8)
+    finally:
+        stop.set()
+        await asyncio.gather(*lanes)
+    activity = await told.activity()
+    orders = {one.order_id: one for one in await told.ingest.records("orders", told.shop.store_id)}
+    person_of: dict[str, str] = {}
+    for fact in await told.ingest.records("customer.updates", told.shop.store_id):
+        merged = merge([fact.identities], person_of)
+        person_of = {one: merged.relabelled.get(label, label) for one, label in person_of.items()} | merged.labels
+    ended = {one.cart_id for one in activity if one.kind == "order_placed"}
+    for who in ordered:
+        (device,) = told.hashes(anonymous=f"a{who}")
+        buyer = {person_of[one] for one in orders[f"o{who}"].identities}
+        assert f"c{who}" in ended or person_of[device] in buyer
+    assert any(f"c{who}" in ended for who in ordered)
