@@ -254,7 +254,8 @@ def _packer(kind: Any) -> Callable[[dict[str, Any]], Any]:
             convert = _packer(inner)
             values[name] = [convert(item) for item in values[name]] if many else convert(values[name])
         for name in sequences:
-            values[name] = tuple(values[name])
+            if name in values:
+                values[name] = tuple(values[name])
         return kind(**values)
 
     return pack

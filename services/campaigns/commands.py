@@ -25,6 +25,8 @@ Quiet = Annotated[
     str | None, typer.Option("--quiet", help='Quiet hours of the recipient\'s day: 21:00-09:00 ("" none).')
 ]
 Cap = Annotated[str | None, typer.Option(help='Marketing messages a person may get: 3/7d ("" no cap).')]
+Unmarked = Annotated[str | None, typer.Option(help='Marks not to set on its events: bot,incomplete ("" none).')]
+Rate = Annotated[int | None, typer.Option(help="Events a second of each kind; 0: as the installation.")]
 Sender = Annotated[str | None, typer.Option(help="E-mail address that messages come from.")]
 
 
@@ -125,6 +127,8 @@ def update(
     quiet: Quiet = None,
     cap: Cap = None,
     active: Annotated[bool | None, typer.Option("--active/--inactive")] = None,
+    unmarked: Unmarked = None,
+    events_per_second: Rate = None,
     as_json: Json = False,
 ) -> None:
     """Change what is named; each change is a new version. New levels hold from a cart's next activity."""
@@ -145,6 +149,8 @@ def update(
         quiet=quiet,
         cap=cap,
         active=active,
+        unmarked=unmarked,
+        events_per_second=events_per_second,
     )
     _print(_call("PATCH", f"/api/v1/stores/{store_id}", body), as_json)
 
@@ -180,7 +186,7 @@ def sign_in(
 def _settings(**given: Any) -> dict[str, Any]:
     """The API's names for what the command line gave."""
     body = {name: value for name, value in given.items() if value is not None}
-    for name in ("levels", "origins"):
+    for name in ("levels", "origins", "unmarked"):
         if name in body:
             body[name] = [part.strip() for part in body[name].split(",") if part.strip()]
     for ours, theirs in (("consent_basis", "email_consent_basis"), ("quiet", "quiet_hours")):

@@ -14,6 +14,7 @@ from services.ingest.api.routes import describe, native_router
 from services.ingest.api.sdk import sdk_router
 from services.ingest.api.segment import MOST_CALLS, SegmentIntake, segment_router
 from services.ingest.api.shopify import ShopifyWebhooks, shopify_router
+from services.ingest.domain.pace import Pace
 from services.ingest.gateway import Gateway
 from services.ingest.identity.map import IdentityMap
 from services.ingest.integrations.activity import Activity
@@ -98,6 +99,8 @@ def build(settings: IngestSettings) -> FastAPI:
         metrics=metrics,
         max_events=settings.max_events_per_request,
         max_bytes=settings.max_body_bytes,
+        pace=Pace(most_a_minute=settings.bot_events_per_minute),
+        country_header=settings.country_header,
         now=_now_ms,
     )
     keys = KeyRing.parse(settings.integration_keys.get_secret_value())

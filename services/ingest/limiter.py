@@ -134,13 +134,22 @@ class RateLimiter:
         found = self._shares.get((store.store_id, key.key_id, endpoint))
         if found is not None and found.version == store.version:
             return found.all
+        limit = self._limit_of(store)
         store_name = f"trolleybus:limit:{store.store_id}:{endpoint}"
         shares = (
-            self._share(store_name, self._limit),
-            self._share(f"{store_name}:{key.key_id}", self._limit.share(self._key_part)),
+            self._share(store_name, limit),
+            self._share(f"{store_name}:{key.key_id}", limit.share(self._key_part)),
         )
         self._shares[store.store_id, key.key_id, endpoint] = _Shares(store.version, shares)
         return shares
+
+    def _limit_of(self, store: StoreConfig) -> Limit:
+        """The store's own where it has one, with as much of a burst for its rate as all have, and room for full requests."""
+        rate = store.events_per_second
+        if not rate or rate == self._limit.per_second:
+            return self._limit
+        enough = math.ceil(self._largest / self._key_part + rate / 10)
+        return Limit(rate, max(enough, rate * self._limit.burst // self._limit.per_second))
 
     def _share(self, name: str, limit: Limit) -> _Share:
         share = self._by_name.get(name)

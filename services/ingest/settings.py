@@ -36,6 +36,10 @@ class IngestSettings(ServiceSettings):
     ack_timeout_seconds: float = Field(5.0, gt=0, description="After this without an acknowledgement: 503")
     webhook_answer_seconds: float = Field(3.0, gt=0, description="After this a webhook is answered 503, to be retried")
     slow_ack_seconds: float = Field(2.0, gt=0, description="While one waits longer than this, others get 503 at once")
+    bot_events_per_minute: int = Field(300, ge=1, description="A shopper who does more in a minute is marked a bot")
+    country_header: str = Field(
+        "", description="Header in which a proxy before the gateway tells the shopper's country"
+    )
     valkey_timeout_seconds: float = Field(0.1, gt=0, description="Valkey is a convenience: nothing waits longer for it")
 
     @field_validator("integration_keys")

@@ -102,3 +102,9 @@ async def test_headers_are_cloudevents_in_binary_mode() -> None:
 def test_nested_values_become_typed_records() -> None:
     record = from_dict(CartActivity, to_dict(CartActivity(lines=())))
     assert record == CartActivity()
+
+
+def test_what_was_kept_as_plain_values_before_a_list_was_added_is_read_with_its_default() -> None:
+    kept = to_dict(StoreConfig(store_id="a", origins=("https://shop.example.com",)))
+    del kept["unmarked"]
+    assert from_dict(StoreConfig, kept) == StoreConfig(store_id="a", origins=("https://shop.example.com",))

@@ -297,6 +297,23 @@ async def test_the_catalogue_is_for_secret_keys_and_stands_by_product(ingest: In
     assert message.key == f"{shop.store_id}:mug-7".encode()
 
 
+async def test_bots_are_taken_and_marked_and_the_servers_own_agent_marks_nobody(ingest: Ingest, shop: Shop) -> None:
+    bot = {"user-agent": "Mozilla/5.0 (compatible; Googlebot/2.1)"}
+    for number, headers in enumerate([{**bot, "origin": ORIGIN}, bot, {"user-agent": "curl/8.5.0"}]):
+        told = {**CART, "event_id": f"e{number}", "cart_id": f"c{number}"}
+        assert (await ingest.post("carts/track", told, shop.write_key, headers)).status_code == 202
+    records = await ingest.records("cart.activity", shop.store_id)
+    assert {record.cart_id: record.marks for record in records} == {"c0": ("bot",), "c1": (), "c2": ()}
+
+
+async def test_who_does_more_than_a_person_can_is_marked_from_then_on(ingest: Ingest, shop: Shop) -> None:
+    now = "2026-03-01T18:30:00Z"
+    many = [{**CART, "event_id": f"e{number}", "occurred_at": now} for number in range(310)]
+    assert (await ingest.post("carts/track", {"events": many}, shop.write_key)).status_code == 202
+    records = await ingest.records("cart.activity", shop.store_id)
+    assert sum(record.marks == ("bot",) for record in records) == 10
+
+
 async def test_P7_a_stores_key_reaches_no_other_stores_data(ingest: Ingest, shop: Shop) -> None:
     other = await ingest.open_shop(f"other-{uuid.uuid4().hex[:8]}", origins=("https://other.example.com",))
     claimed = {**CART, "event_id": f"{shop.store_id}:c1", "cart_id": "c1", "customer_id": "u1"}

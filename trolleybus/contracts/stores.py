@@ -57,3 +57,5 @@ class StoreConfig:
     cap_messages: int = 0  # Marketing messages a person may get in the cap's period; 0: no cap.
     cap_seconds: int = 0  # The cap's period.
     active: bool = True
+    unmarked: tuple[str, ...] = ()  # Marks that the gateway does not set for this store: bot, incomplete.
+    events_per_second: int = 0  # What the gateway takes of each kind of event a second; 0: the installation's rate.

@@ -60,6 +60,15 @@ class StoreChange(Form):
     quiet_hours: Hours | None = Field(default=None, examples=["21:00-09:00"])
     cap: Cap | None = Field(default=None, examples=["3/7d"])
     active: bool | None = None
+    unmarked: list[Literal["bot", "incomplete"]] | None = Field(
+        default=None, description="Marks that the gateway does not set on this store's events"
+    )
+    events_per_second: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="What the gateway takes of each kind of event; 0: as the installation",
+    )
 
     def apply(self, config: StoreConfig) -> StoreConfig:
         given = {name: value for name, value in self if value is not None and name in self.model_fields_set}
@@ -74,7 +83,7 @@ class StoreChange(Form):
                     changes["cap_messages"], changes["cap_seconds"] = value
                 case "senders":
                     changes["senders"] = tuple(SenderIdentity(**dict(sender)) for sender in value)
-                case "levels" | "origins":
+                case "levels" | "origins" | "unmarked":
                     changes[name] = tuple(value)
                 case "campaign":
                     pass
@@ -135,6 +144,8 @@ class StoreView(BaseModel):
     quiet_hours: str
     cap: str
     active: bool
+    unmarked: list[str]
+    events_per_second: int
 
 
 class IssuedKeyView(BaseModel):
@@ -183,6 +194,8 @@ def view(config: StoreConfig) -> StoreView:
         quiet_hours=_hours(config),
         cap=f"{config.cap_messages}/{durations.text(config.cap_seconds)}" if config.cap_messages else "",
         active=config.active,
+        unmarked=list(config.unmarked),
+        events_per_second=config.events_per_second,
     )
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TypedDict
 
 from services.ingest.adapters.seam import Arrival, Refused, event_id
-from services.ingest.domain import plain
+from services.ingest.domain import marks, plain
 from services.ingest.domain.people import Identity, Person, identities_of, shopper_key
 from services.ingest.domain.translation import Canonical, Flaw, Translation
 from trolleybus.contracts import ids
@@ -83,7 +83,7 @@ class Draft:
         country = self.soft(named.place("country"), named.country, plain.country)
         self.place = Place(
             locale=self.soft(named.place("locale"), named.locale, plain.locale),
-            country=country,
+            country=country or arrival.country,
             time_zone=self.soft(named.place("time_zone"), named.time_zone, plain.time_zone),
         )
         self.country = country or store.country
@@ -109,6 +109,15 @@ class Draft:
         except (BadIdentity, plain.BadValue) as error:
             self.left_out.append(Flaw(field, str(error)))
             return ""
+
+    def marks(self, user_agent: str) -> tuple[str, ...]:
+        """By the shopper's agent as the event tells it, else as their browser did; the store may want none."""
+        agent = user_agent or self.arrival.user_agent
+        return self.wanted_marks(*marks.of_agent(agent)) if agent else ()
+
+    def wanted_marks(self, *found: str) -> tuple[str, ...]:
+        unmarked = self.arrival.store.unmarked
+        return tuple(mark for mark in found if mark not in unmarked) if unmarked else found
 
     def shop_address(self, text: str) -> str:
         """A link that will stand in messages: from a public key, on the shop's own hosts only."""

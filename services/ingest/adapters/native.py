@@ -37,6 +37,10 @@ def cart_event(event: CartEvent, arrival: Arrival) -> Translation:
     _require_parts(event, draft)
     currency = draft.currency(event.currency)
     lines, kind = _lines_of(event, draft, currency)
+    incomplete: tuple[str, ...] = ()
+    if not draft.key and event.session_id:
+        draft.key = f"session:{event.session_id}"
+        incomplete = draft.wanted_marks(marks.INCOMPLETE)
     draft.require(
         draft.key, Flaw("/cart_id", "name the cart, or its shopper by customer_id, anonymous_id, email or phone")
     )
@@ -47,7 +51,7 @@ def cart_event(event: CartEvent, arrival: Arrival) -> Translation:
     activity = CartActivity(
         **draft.stamp("CartActivity", occurred_at),
         config_version=arrival.store.version,
-        marks=marks.of_agent(event.user_agent or arrival.user_agent),
+        marks=(*draft.marks(event.user_agent), *incomplete),
         kind=kind,
         cart_id=event.cart_id,
         anonymous_id=event.anonymous_id,

@@ -21,7 +21,8 @@ class Arrival:
     received_at: int
     sent_at: int | None = None  # Of the batch, by the sender's clock.
     is_public: bool = True  # Sent with a key that anyone can read in the shop's pages.
-    user_agent: str = ""  # Of the shopper, where the shopper's own device sent it.
+    user_agent: str = ""  # Of the shopper, where the shopper's own browser sent it.
+    country: str = ""  # Where the shopper is, as the proxy before the gateway says (ISO 3166 alpha-2).
     fallback_id: str = ""  # Idempotency-Key and index, else "".
     raw_hash: str = ""  # Of the event as it was sent, without its time of sending.
     imported: bool = False  # From the past: received_at is when it arrived then.

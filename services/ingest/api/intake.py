@@ -13,13 +13,17 @@ from services.ingest.adapters.seam import Arrival, Refused
 from services.ingest.api.bodies import Items, hash_of, idempotency_key, items_of
 from services.ingest.api.callers import Caller, Directory, caller_of
 from services.ingest.api.payloads import Payload, flaws_of
+from services.ingest.domain import marks
+from services.ingest.domain.pace import Pace
 from services.ingest.domain.translation import Translation
 from services.ingest.gateway import Accepted, Gateway, KafkaUnavailable, Overloaded, Result
 from services.ingest.limiter import RateLimiter, Verdict
 from services.ingest.metrics import IngestMetrics
 from services.ingest.publisher import Publisher
 from services.ingest.turns import Crowded, Turns
+from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.identity import IdentityHasher
+from trolleybus.contracts.stores import StoreConfig
 from trolleybus.http import FieldError, Problem
 from trolleybus.telemetry import get_logger
 
@@ -56,6 +60,8 @@ class Intake:
         metrics: IngestMetrics,
         max_events: int,
         max_bytes: int,
+        pace: Pace,
+        country_header: str,
         now: Callable[[], int],
     ) -> None:
         self._directory = directory
@@ -67,6 +73,8 @@ class Intake:
         self._metrics = metrics
         self._max_events = max_events
         self.max_bytes = max_bytes
+        self._pace = pace
+        self._country_header = country_header
         self.now = now
 
     async def handle(self, request: Request, endpoint: Endpoint[P]) -> Response:
@@ -83,7 +91,8 @@ class Intake:
             received_at=received_at,
             sent_at=batch.sent_at,
             is_public=caller.is_public,
-            user_agent=request.headers.get("user-agent", "") if caller.is_public else "",
+            user_agent=browser_of(request),
+            country=self.country_of(request),
         )
         events: list[Translation | Refused] = []
         for index, item in enumerate(batch.items):
@@ -103,6 +112,8 @@ class Intake:
 
     async def take(self, caller: Caller, source: str, events: Sequence[Translation | Refused]) -> list[Result]:
         """A result an event, when Kafka has all that were not refused; 503 otherwise."""
+        if caller.is_public:
+            events = [self._paced(event, caller.store) if isinstance(event, Translation) else event for event in events]
         try:
             return await self._gateway.take(source, events)
         except Overloaded as error:
@@ -112,6 +123,21 @@ class Intake:
                 "kafka did not acknowledge", store=caller.store.store_id, events=len(events), error=str(error)
             )
             raise _behind("Kafka did not acknowledge; send the same again, nothing will count twice") from None
+
+    def _paced(self, event: Translation, store: StoreConfig) -> Translation:
+        """Marked, where its shopper does more than a person can."""
+        last = event.records[-1] if event.records else None
+        if not isinstance(last, CartActivity) or marks.BOT in last.marks or marks.BOT in store.unmarked:
+            return event
+        if not self._pace.is_beyond(store.store_id, last.customer_id, last.occurred_at):
+            return event
+        marked = replace(last, marks=(*last.marks, marks.BOT))
+        return replace(event, records=(*event.records[:-1], marked))
+
+    def country_of(self, request: Request) -> str:
+        """Where the shopper is, as the proxy before the gateway says; "" where it does not."""
+        found = request.headers.get(self._country_header, "") if self._country_header else ""
+        return found if len(found) == 2 and found.isascii() and found.isupper() and found != "XX" else ""
 
     def turn_away_while_behind(self) -> None:
         """503 while Kafka is behind; cheap, so asked before a body is read."""
@@ -149,6 +175,11 @@ class Intake:
                 "RateLimit": f'"{scope}";r={verdict.remaining};t={verdict.retry_after_s}',
             },
         )
+
+
+def browser_of(request: Request) -> str:
+    """The agent of a shopper's browser, which names where its page is from; of others it is not the shopper's."""
+    return request.headers.get("user-agent", "") if "origin" in request.headers else ""
 
 
 def _read(item: Any, endpoint: Endpoint[P], arrival: Arrival) -> Translation | Refused:

@@ -15,7 +15,7 @@ from services.ingest.adapters.segment.history import imported
 from services.ingest.api.bodies import hash_of, idempotency_key, parse
 from services.ingest.api.callers import Caller
 from services.ingest.api.compression import plain_body
-from services.ingest.api.intake import Intake, shown
+from services.ingest.api.intake import Intake, browser_of, shown
 from services.ingest.domain.access import IMPORTS, SEGMENT
 from services.ingest.domain.translation import Translation, tied
 from trolleybus.http import Problem
@@ -102,7 +102,8 @@ class SegmentIntake:
             received_at=intake.now(),
             sent_at=sent_at,
             is_public=caller.is_public,
-            user_agent=request.headers.get("user-agent", "") if "origin" in request.headers else "",
+            user_agent=browser_of(request),
+            country=intake.country_of(request),
         )
         return [
             _told(call, replace(arrival, fallback_id=f"{key}:{index}" if key else "", raw_hash=_hash_of(call)), read)

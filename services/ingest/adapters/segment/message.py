@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from services.ingest.adapters.draft import Draft, Named
 from services.ingest.adapters.fields import Fields
 from services.ingest.adapters.seam import Arrival, Refused
-from services.ingest.domain import marks
 from services.ingest.domain.clock import YEAR_MS, event_time
 from services.ingest.domain.translation import Canonical, Flaw, Translation
 
@@ -71,7 +70,7 @@ def message_of(payload: Mapping[str, object], kind: str, arrival: Arrival) -> Me
         draft=draft,
         occurred_at=event_time(occurred_at, draft.sent_at, received_at),
         cart_time=event_time(occurred_at, draft.sent_at, received_at, received_at - YEAR_MS),
-        marks=marks.of_agent(context.text("userAgent") or arrival.user_agent),
+        marks=draft.marks(context.text("userAgent")),
         is_wanted=_is_wanted(root.inner("integrations").values),
     )
 
