@@ -20,6 +20,7 @@ from typing import Any, NoReturn, TypeVar
 import uvicorn
 from fastapi import FastAPI
 
+from trolleybus.avro import COMPILED
 from trolleybus.readiness import Readiness
 from trolleybus.settings import ServiceSettings, SettingsError
 from trolleybus.telemetry import configure_logging, get_logger
@@ -134,7 +135,7 @@ async def _serve(app: FastAPI, settings: ServiceSettings, stop: asyncio.Event) -
     stopping = asyncio.ensure_future(stop.wait())
     failing = asyncio.ensure_future(readiness.failed.wait())
     host, port = listener.getsockname()[:2]
-    logger.info("starting", url=f"http://{host}:{port}")
+    logger.info("starting", url=f"http://{host}:{port}", avro="compiled" if COMPILED else "python")
     try:
         await asyncio.wait({serving, stopping, failing}, return_when=asyncio.FIRST_COMPLETED)
         readiness.draining.set()
