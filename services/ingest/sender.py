@@ -1,0 +1,194 @@
+"""Sends records to Kafka by librdkafka, and returns when every in-sync replica has them.
+
+librdkafka works in threads of its own. What it has to tell is fetched on the event loop, while something is under way each
+millisecond, so that one look settles many requests and no lock is fought over.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from trolleybus.envelope import Outgoing
+from trolleybus.producer import KafkaUnavailable
+from trolleybus.readiness import PartStatus
+from trolleybus.telemetry import get_logger
+
+LOOK_S = 0.001
+LOOK_IDLE_S = 0.25
+ASK_AGAIN_S = 1.0
+LARGEST_BATCH = 1_040_000
+"""Bytes; Kafka's own bound for a batch is 1,048,588."""
+
+logger = get_logger(__name__)
+
+
+class QueueFull(Exception):
+    """librdkafka holds as much as it may; not all was sent, a retry carries the same ids."""
+
+
+class _Delivery:
+    """Records that were handed over together; librdkafka calls it for each."""
+
+    __slots__ = ("done", "error", "left", "until")
+
+    def __init__(self, records: int, done: asyncio.Future[None], until: float) -> None:
+        self.left = records
+        self.done = done
+        self.until = until
+        self.error: KafkaError | None = None
+
+    def __call__(self, error: KafkaError | None, _message: object) -> None:
+        self.left -= 1
+        if error is not None:
+            self.error = error
+        if not self.left and not self.done.done():
+            if self.error is None:
+                self.done.set_result(None)
+            else:
+                self.done.set_exception(KafkaUnavailable(f"Kafka refused a record: {self.error}"))
+
+
+class Sender:
+    """An idempotent producer with acks from all in-sync replicas, partitioning by murmur2 as all clients here do.
+
+    `timeout_s` bounds how long a send may take; `most_records` and `most_bytes` what librdkafka holds.
+    """
+
+    def __init__(self, bootstrap: str, *, timeout_s: float, most_records: int, most_bytes: int) -> None:
+        self._timeout_s = timeout_s
+        self._settings = {
+            "bootstrap.servers": bootstrap,
+            "client.id": "trolleybus-ingest",
+            "acks": "all",
+            "enable.idempotence": True,
+            "partitioner": "murmur2_random",
+            "linger.ms": 1,
+            "compression.type": "lz4",
+            "message.max.bytes": LARGEST_BATCH,
+            # Given up before the caller is answered: what was answered with 503 is not written a minute later.
+            "message.timeout.ms": max(100, round(timeout_s * 800)),
+            "queue.buffering.max.messages": most_records,
+            "queue.buffering.max.kbytes": max(1, most_bytes // 1024),
+            "reconnect.backoff.max.ms": 1000,
+            "log.connection.close": False,
+            "error_cb": self._on_error,
+        }
+        self._kafka: Producer | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: dict[_Delivery, None] = {}  # The oldest first.
+        self._looking: asyncio.TimerHandle | None = None
+        self._is_away = True  # Until it has answered.
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._kafka = self._made()
+        await self._ask()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Waits for what is still under way, but no longer than a send may take."""
+        kafka, self._kafka = self._kafka, None
+        until = time.monotonic() + self._timeout_s
+        while kafka is not None and len(kafka) and time.monotonic() < until:
+            kafka.poll(0)
+            await asyncio.sleep(LOOK_S)
+        if self._looking is not None:
+            self._looking.cancel()
+        for delivery in self._waiting:
+            if not delivery.done.done():
+                delivery.done.set_exception(KafkaUnavailable("the gateway stopped before Kafka acknowledged"))
+        if kafka is not None:
+            kafka.purge()
+
+    async def run(self) -> None:
+        """Hears of what happens while nothing is sent, and asks for Kafka while it is away, until cancelled."""
+        asked = 0.0
+        while True:
+            await asyncio.sleep(LOOK_IDLE_S)
+            if self._kafka is not None:
+                self._kafka.poll(0)
+            if self._is_away and time.monotonic() - asked > ASK_AGAIN_S:
+                asked = time.monotonic()
+                await self._ask()
+
+    def status(self) -> PartStatus:
+        return PartStatus(ok=not self._is_away, detail="no broker answers" if self._is_away else "")
+
+    async def send_outgoing(self, outgoing: Sequence[Outgoing]) -> None:
+        """Returns after all acks; raises KafkaUnavailable when one is missing, QueueFull. Order is kept within a key."""
+        if self._kafka is None or self._loop is None:
+            raise RuntimeError("the sender is used outside its `async with`")
+        done = self._loop.create_future()
+        delivery = _Delivery(len(outgoing), done, self._loop.time() + self._timeout_s)
+        produce = self._kafka.produce
+        try:
+            for one in outgoing:
+                produce(one.topic, one.value, one.key, on_delivery=delivery, headers=one.headers)
+        except BufferError:
+            raise QueueFull("librdkafka's queue is full") from None
+        except KafkaException as error:
+            self._replace_if_useless(error.args[0])
+            raise KafkaUnavailable(f"Kafka takes no record: {error.args[0]}") from error
+        self._waiting[delivery] = None
+        if self._looking is None:
+            self._looking = self._loop.call_later(LOOK_S, self._look)
+        try:
+            await done
+        except KafkaUnavailable:
+            if delivery.error is not None:
+                self._replace_if_useless(delivery.error)
+            raise
+        finally:
+            self._waiting.pop(delivery, None)
+        self._is_away = False
+
+    def _look(self) -> None:
+        """Settles all that was delivered since the last look, and gives up what has waited too long."""
+        self._looking = None
+        if self._kafka is None or self._loop is None:
+            return
+        self._kafka.poll(0)
+        now = self._loop.time()
+        for delivery in self._waiting:
+            if delivery.until > now:
+                break
+            if not delivery.done.done():
+                delivery.done.set_exception(KafkaUnavailable(f"Kafka did not acknowledge within {self._timeout_s:g} s"))
+        if self._waiting:
+            self._looking = self._loop.call_later(LOOK_S, self._look)
+
+    def _made(self) -> Producer:
+        return Producer(self._settings, logger=logging.getLogger(__name__))
+
+    async def _ask(self) -> None:
+        """Whether a broker answers."""
+        kafka = self._kafka
+        if kafka is None:
+            return
+        try:
+            await asyncio.to_thread(kafka.list_topics, timeout=ASK_AGAIN_S)
+        except KafkaException as error:
+            logger.warning("kafka does not answer", error=str(error.args[0]))
+        else:
+            self._is_away = False
+
+    def _on_error(self, error: KafkaError) -> None:
+        """librdkafka tries again by itself; only what is fatal to it is not undone by that."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._is_away = True
+
+    def _replace_if_useless(self, error: KafkaError) -> None:
+        """A producer that lost its place in the order of its records takes none any more; a new one begins anew."""
+        if not error.fatal() or self._kafka is None:
+            return
+        logger.error("a new producer takes the place of one that can send no more", error=str(error))
+        useless, self._kafka = self._kafka, self._made()
+        useless.purge()
+        useless.poll(0)
