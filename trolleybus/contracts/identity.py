@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Literal
 
 import idna
 import phonenumbers
@@ -16,6 +17,9 @@ import phonenumbers
 KINDS = ("email", "phone", "customer", "anonymous", "cart", "checkout", "device")
 LONGEST_EMAIL = 254
 """RFC 5321, 4.5.3.1.3: a path of 256 octets less the angle brackets."""
+LONGEST_TEXT = 4096
+LONGEST_BEYOND_ASCII = 512
+"""Of an identity as it was sent: normalising marks that combine takes time by the square of their number."""
 
 
 class BadIdentity(ValueError):
@@ -71,7 +75,7 @@ def _hash(secret: InstallationSecret, store_id: str, kind: str, value: str) -> s
 
 def normalise_email(text: str) -> str:
     """Lower-case address with an IDNA 2008 (UTS 46) domain; raises BadIdentity for what is no address."""
-    value = unicodedata.normalize("NFKC", text).strip()
+    value = _one_form("NFKC", "e-mail address", text)
     local, at, domain = value.rpartition("@")
     if not at or not local or not domain or "@" in local:
         raise BadIdentity("an e-mail address has one @ with something on both sides")
@@ -108,7 +112,14 @@ def normalise(kind: str, text: str, country: str = "") -> str:
         return normalise_email(text)
     if kind == "phone":
         return normalise_phone(text, country)
-    value = unicodedata.normalize("NFC", text).strip()
+    value = _one_form("NFC", kind, text)
     if not value:
         raise BadIdentity(f"an empty {kind} identifies nobody")
     return value
+
+
+def _one_form(form: Literal["NFC", "NFKC"], kind: str, text: str) -> str:
+    longest = LONGEST_TEXT if text.isascii() else LONGEST_BEYOND_ASCII
+    if len(text) > longest:
+        raise BadIdentity(f"the {kind} has more than {longest} characters")
+    return unicodedata.normalize(form, text).strip()

@@ -24,6 +24,7 @@ from services.ingest.domain.translation import Flaw
 LARGEST_QUANTITY = 100_000
 LARGEST_STOCK = 1_000_000_000
 MOST_LINES = 500
+MOST_FLAWS = 50
 
 
 def _time(value: Any) -> int:
@@ -225,14 +226,18 @@ class Customer(Event):
 
 
 def flaws_of(error: ValidationError, payload: type[Payload]) -> list[Flaw]:
-    """Fields and what is wrong with them, never their values: they may be personal."""
+    """Fields and what is wrong with them, never their values: they may be personal. The first MOST_FLAWS of them."""
     flaws = []
-    for found in error.errors(include_url=False, include_context=False, include_input=False):
+    has_guessed = False
+    for found in error.errors(include_url=False, include_context=False, include_input=False)[:MOST_FLAWS]:
         path = [printable(str(part)) for part in found["loc"]]
         pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
         detail = found["msg"].removeprefix("Value error, ")
         if found["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(path[-1], payload.model_fields, 1) if len(path) == 1 else []
+            near: list[str] = []
+            if len(path) == 1 and not has_guessed:  # Costs far more than reading the event: one guess shows the way.
+                near = difflib.get_close_matches(path[-1], payload.model_fields, 1)
+                has_guessed = True
             detail = "no such field" + (f"; is {near[0]} meant?" if near else "")
         flaws.append(Flaw(pointer, detail))
     return flaws

@@ -20,7 +20,11 @@ _DECLARED = re.compile(
 LONGEST_AGENT = 1000
 
 
-@lru_cache(maxsize=4096)  # Browsers are few, events are many.
 def of_agent(user_agent: str) -> tuple[str, ...]:
-    """Marks of what a shopper's user agent declares itself to be."""
-    return (BOT,) if user_agent and _DECLARED.search(user_agent[:LONGEST_AGENT]) else ()
+    """Marks of what a shopper's user agent declares itself to be; what stands beyond LONGEST_AGENT is not read."""
+    return _of_agent(user_agent[:LONGEST_AGENT])
+
+
+@lru_cache(maxsize=4096)  # Browsers are few, events are many. What is kept is bounded: agents are anybody's words.
+def _of_agent(user_agent: str) -> tuple[str, ...]:
+    return (BOT,) if user_agent and _DECLARED.search(user_agent) else ()

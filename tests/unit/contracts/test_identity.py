@@ -1,4 +1,5 @@
 import hmac
+import time
 from hashlib import sha256
 
 import pytest
@@ -79,3 +80,19 @@ def test_an_error_never_repeats_the_address() -> None:
     with pytest.raises(BadIdentity) as refused:
         normalise("email", "very-private@localhost")
     assert "very-private" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["email", "device"])
+def test_a_text_far_longer_than_any_identity_is_refused_before_it_is_normalised(kind: str) -> None:
+    """Putting 40,000 combining marks in their order takes seconds, in which nobody else is served."""
+    began = time.process_time()
+    with pytest.raises(BadIdentity, match="more than 512 characters"):
+        normalise(kind, "a" + "\u0300\u0316" * 20_000 + "@example.com")
+    assert time.process_time() - began < 1
+
+
+def test_a_long_token_of_a_device_is_kept_as_it_is() -> None:
+    token = "t" * 4096
+    assert normalise("device", token) == token
+    with pytest.raises(BadIdentity, match="more than 4096 characters"):
+        normalise("device", token + "t")

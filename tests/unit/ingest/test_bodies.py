@@ -1,6 +1,7 @@
 """JSON, read strictly."""
 
 import json
+import time
 from contextlib import suppress
 
 import pytest
@@ -60,3 +61,15 @@ def test_an_events_hash_is_the_same_whatever_the_order_of_names_and_the_time_of_
     again = {"lines": [1, {"a": "é"}], "sent_at": "2026-01-02T00:00:00Z", "event": "x"}
     assert hash_of(first) == hash_of(again)
     assert hash_of(first) != hash_of({**first, "event": "y"})
+
+
+def test_a_name_that_stands_twice_is_found_in_one_pass_however_many_there_are() -> None:
+    """Comparing each name with all others would take minutes for a body of 1 MiB, in which nobody else is served."""
+    names = [f'"n{number}":1' for number in range(60_000)]
+    body = ("{" + ",".join([*names, names[-1]]) + "}").encode()
+    assert len(body) < 1_048_576
+    began = time.process_time()
+    with pytest.raises(Problem) as problem:
+        parse(body)
+    assert "'n59999' stands twice" in problem.value.detail
+    assert time.process_time() - began < 5

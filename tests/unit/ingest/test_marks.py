@@ -1,5 +1,6 @@
 """What is probably no shopper is marked, where the store wants that."""
 
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -131,3 +132,14 @@ def test_the_pace_is_kept_of_so_many_and_no_more() -> None:
     for number in range(10_000):
         pace.is_beyond("s", f"y{number}", 0)
     assert len(pace._counts) + len(pace._before) <= 100
+
+
+def test_what_is_kept_of_agents_is_bounded_however_long_they_are() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            assert of_agent(f"{number} of a browser {'x' * 50_000} bot") == ()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 2_000_000

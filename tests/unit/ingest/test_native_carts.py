@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from services.ingest.adapters.native import cart_event
 from services.ingest.adapters.seam import Refused
-from services.ingest.api.payloads import CartEvent
+from services.ingest.api.payloads import MOST_FLAWS, CartEvent, flaws_of
 from services.ingest.domain.translation import Translation, tied
 from tests.unit.ingest.given import NOW, STORE, arrival, hashed
 from trolleybus.contracts.cart import CartActivity
@@ -265,3 +266,12 @@ def test_an_event_without_a_cart_counts_for_the_open_cart_else_for_one_that_stan
 def test_agents_that_declare_themselves_bots_are_marked(agent: str, marks: tuple[str, ...]) -> None:
     assert activity({"event": "cart_emptied"}, user_agent=agent).marks == marks
     assert activity({"event": "cart_emptied", "user_agent": agent}).marks == marks
+
+
+def test_of_a_great_many_mistakes_the_first_are_told_and_one_name_is_guessed() -> None:
+    unknown = {f"cart_idd{number}": 1 for number in range(200)}
+    with pytest.raises(ValidationError) as error:
+        CartEvent.model_validate({"event": "cart_emptied", **unknown})
+    flaws = flaws_of(error.value, CartEvent)
+    assert [flaw.field for flaw in flaws] == [f"/cart_idd{number}" for number in range(MOST_FLAWS)]
+    assert [flaw.detail for flaw in flaws[:2]] == ["no such field; is cart_id meant?", "no such field"]
