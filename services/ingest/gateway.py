@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.ingest.adapters.seam import Refused
-from services.ingest.domain.translation import Flaw, Translation, sighting_of
+from services.ingest.domain.translation import Flaw, Translation, sighting_for_today
 from services.ingest.identity.map import IdentityMap
 from services.ingest.identity.settling import Settling
 from services.ingest.metrics import IngestMetrics
@@ -78,7 +78,7 @@ class Gateway:
             if isinstance(record, CartActivity):
                 for mark in record.marks:
                     self._metrics.marked.labels(mark).inc()
-        self._identities.note(one for translation in accepted if (one := sighting_of(translation)) is not None)
+        self._identities.note(one for translation in accepted if (one := sighting_for_today(translation)) is not None)
 
 
 __all__ = ["Accepted", "Gateway", "KafkaUnavailable", "Overloaded", "Result"]

@@ -87,8 +87,8 @@ def settled(translation: Translation, standing: Standing) -> Translation:
 
 
 def sighting_of(translation: Translation) -> Sighting | None:
-    """What the map may learn of an event that was accepted, once it is settled; None where it names nobody, a robot, or who
-    asks about privacy: whoever wants to be forgotten is not learned anew."""
+    """What an accepted event shows, once it is settled; None where it names nobody, or who asks about privacy: whoever wants
+    to be forgotten is not learned anew."""
     identities = translation.identities
     if not identities or not translation.records:
         return None
@@ -98,6 +98,14 @@ def sighting_of(translation: Translation) -> Sighting | None:
         if isinstance(record, PrivacyRequested):
             return None
     return Sighting(identities, "", False, translation.records[0].occurred_at) if len(identities) > 1 else None
+
+
+def sighting_for_today(translation: Translation) -> Sighting | None:
+    """As sighting_of, for the map of what shoppers do now: nobody is busy with a cart of the past."""
+    sighting = sighting_of(translation)
+    if sighting is None or not translation.records[0].imported:
+        return sighting
+    return sighting._replace(cart_id="", ends_cart=False) if len(sighting.identities) > 1 else None
 
 
 def _naming_all(record: Canonical, identities: tuple[str, ...]) -> Canonical:

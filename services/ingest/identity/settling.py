@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from services.ingest.domain.people import Identity
 from services.ingest.domain.persons import STRANGER, Acquaintances, Standing, owner, standing
-from services.ingest.domain.translation import Translation, settled, sighting_of
+from services.ingest.domain.translation import Translation, settled, sighting_for_today
 from services.ingest.identity.map import IdentityMap
 from services.ingest.metrics import IngestMetrics
 from trolleybus.contracts.cart import CartActivity
@@ -53,7 +53,7 @@ class Settling:
             (self._unasked if not answered else self._known if found.identities else self._stranger).inc()
             one = self._settle(translation, found)
             done.append(one)
-            if len(translations) > 1 and (sighting := sighting_of(one)) is not None:
+            if len(translations) > 1 and (sighting := sighting_for_today(one)) is not None:
                 known.see(sighting)
         return done
 

@@ -11,6 +11,7 @@ from services.ingest.adapters.seam import Arrival, Refused
 from services.ingest.adapters.segment.history import imported
 from services.ingest.api.bodies import hash_of, parse
 from services.ingest.api.payloads import CartEvent, Customer, Event, Order, flaws_of
+from services.ingest.domain.clock import UNSET_CLOCKS_MS
 from services.ingest.domain.translation import Flaw, Translation
 from trolleybus.http import Problem
 
@@ -50,9 +51,10 @@ def _native(
         event = payload.model_validate(document)
     except ValidationError as error:
         raise Refused(*flaws_of(error, payload)) from None
-    arrived = event.sent_at if event.sent_at is not None else event.occurred_at
+    times = (event.sent_at, event.occurred_at)
+    arrived = next((at for at in times if at is not None and at >= UNSET_CLOCKS_MS), None)
     if arrived is None:
-        raise Refused(Flaw("/occurred_at", "an event of the past says when it happened"))
+        raise Refused(Flaw("/occurred_at", "an event of the past says when it happened, in 2000 or later"))
     return adapter(event, replace(arrival, received_at=min(arrived, arrival.received_at), imported=True))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.ingest.adapters.seam import Refused
-from services.ingest.domain.translation import Canonical, Translation
+from services.ingest.domain.translation import Canonical, Translation, sighting_for_today, sighting_of
 from services.ingest.imports.formats import FORMATS, read
 from services.ingest.imports.importer import BATCH, Importer
 from services.ingest.imports.journal import Journal, NotTheSame, Progress
@@ -101,6 +101,26 @@ def test_a_file_that_is_not_there_or_breaks_off_says_so(tmp_path: Path) -> None:
 
 
 # --- formats
+
+
+@pytest.mark.parametrize("never", ["0001-01-01T00:00:00+14:00", "1970-01-01T00:00:00Z", "1999-12-31T23:59:59Z"])
+def test_an_event_of_a_clock_that_nobody_set_is_refused_or_taken_by_its_other_time(never: str) -> None:
+    with pytest.raises(Refused, match="2000 or later"):
+        told({**CART, "occurred_at": never})
+    sent_at = told({**CART, "occurred_at": never, "sent_at": CART["occurred_at"]}).records[-1]
+    assert sent_at.received_at == told(CART).records[-1].received_at
+    with pytest.raises(Refused, match="2000 or later"):
+        told(track("Product Added", GAME, timestamp=never, originalTimestamp=never, sentAt=None), "segment")
+
+
+def test_a_cart_of_the_past_links_its_shopper_and_is_nobodys_open_cart_today() -> None:
+    one = told({**CART, "email": "shopper@example.com"})
+    then, today = sighting_of(one), sighting_for_today(one)
+    assert then is not None
+    assert today is not None
+    assert (then.cart_id, today.cart_id) == ("c1", "")
+    assert then.identities == today.identities
+    assert sighting_for_today(told(CART)) is None
 
 
 @pytest.mark.parametrize(("line", "kind"), [(CART, CartActivity), (ORDERED, OrderPlaced), (PERSON, CustomerUpdated)])

@@ -311,7 +311,9 @@ def test_an_imported_call_arrived_when_it_says() -> None:
 def test_a_call_of_the_past_without_a_time_is_refused() -> None:
     with pytest.raises(Refused) as refused:
         imported(track("Product Added", GAME, timestamp=None, sentAt=None), arrival())
-    assert refused.value.errors[0] == Flaw("/timestamp", "a message of the past carries its timestamp")
+    assert refused.value.errors[0] == Flaw(
+        "/timestamp", "a message of the past carries its timestamp, of 2000 or later"
+    )
 
 
 # --- anything at all
