@@ -11,9 +11,12 @@ from services.campaigns.stores.domain.durations import text
 from trolleybus import operator_api
 
 store = typer.Typer(no_args_is_help=True, help="Stores, their settings and keys.")
+key = typer.Typer(no_args_is_help=True, help="A store's keys: several of each kind, each with what it may do.")
+store.add_typer(key, name="key")
 console = Console(highlight=False)
 
 StoreId = Annotated[str, typer.Argument(metavar="STORE_ID")]
+KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="As `trolleybus store key list` shows it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Levels = Annotated[str | None, typer.Option(help="Silences at which a cart counts as abandoned: 15m,1h,24h")]
 Origins = Annotated[str | None, typer.Option(help="Browser origins that may use the write key, separated by commas.")]
@@ -155,23 +158,57 @@ def update(
     _print(_call("PATCH", f"/api/v1/stores/{store_id}", body), as_json)
 
 
-@store.command()
-def rotate_key(
+@key.command("add")
+def add_key(
     store_id: StoreId,
-    kind: Annotated[str, typer.Option(help="write or secret")],
-    grace: Annotated[str, typer.Option(help="How long the old keys of this kind go on working.")] = "0s",
+    kind: Annotated[str, typer.Option(help="write (for pages) or secret (for servers)")],
+    scopes: Annotated[str, typer.Option(help="What it may do: carts,orders; else all that its kind may.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Make a new key and end the others of its kind. It is shown this once."""
-    made = _call("POST", f"/api/v1/stores/{store_id}/keys", {"kind": kind, "grace": grace})
-    typer.echo(json.dumps(made) if as_json else f"{made['kind']} key {made['key_id']}: {made['key']}")
+    """Make a key beside the others. It is shown this once."""
+    wanted = [part.strip() for part in scopes.split(",") if part.strip()]
+    _print_key(_call("POST", f"/api/v1/stores/{store_id}/keys", {"kind": kind, "scopes": wanted}), as_json)
 
 
-@store.command()
-def revoke_key(store_id: StoreId, key_id: str) -> None:
+@key.command("rotate")
+def rotate_key(
+    store_id: StoreId,
+    key_id: KeyId,
+    grace: Annotated[str, typer.Option(help="How long the old key goes on working.")] = "24h",
+    as_json: Json = False,
+) -> None:
+    """Make a key that takes another's place. It is shown this once; the old one ends after the grace."""
+    _print_key(_call("POST", f"/api/v1/stores/{store_id}/keys/{key_id}/rotate", {"grace": grace}), as_json)
+
+
+@key.command("revoke")
+def revoke_key(store_id: StoreId, key_id: KeyId) -> None:
     """End one key at once."""
     _call("DELETE", f"/api/v1/stores/{store_id}/keys/{key_id}")
     typer.echo(f"{key_id} is revoked")
+
+
+@key.command("list")
+def list_keys(store_id: StoreId, as_json: Json = False) -> None:
+    """A store's keys, what each may do, and when it was last used."""
+    keys = _call("GET", f"/api/v1/stores/{store_id}")["keys"]
+    uses = operator_api.call("ingest", "GET", "/api/v1/key-uses", query={"store_id": store_id})["items"]
+    used = {one["key_id"]: one["last_used_at"] for one in uses}
+    found = [{**one, "last_used_at": used.get(one["key_id"])} for one in keys]
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    table = Table(Column("id", no_wrap=True), "kind", "scopes", "made", "ends", "last used")
+    for one in found:
+        table.add_row(
+            one["key_id"], one["kind"], ",".join(one["scopes"]) or "all", one["created_at"], one["expires_at"] or "no",
+            one["last_used_at"] or "not known",
+        )  # fmt: skip
+    console.print(table)
+
+
+def _print_key(made: dict[str, Any], as_json: bool) -> None:
+    typer.echo(json.dumps(made) if as_json else f"{made['kind']} key {made['key_id']}: {made['key']}")
 
 
 def sign_in(

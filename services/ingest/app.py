@@ -23,6 +23,8 @@ from services.ingest.integrations.api.routes import integrations_router
 from services.ingest.integrations.directory import Integrations
 from services.ingest.integrations.sealing import KeyRing
 from services.ingest.integrations.service import IntegrationService
+from services.ingest.keys.api import key_uses_router
+from services.ingest.keys.uses import KeyUses
 from services.ingest.limiter import RateLimiter
 from services.ingest.metrics import IngestMetrics
 from services.ingest.publisher import Publisher
@@ -83,6 +85,11 @@ def build(settings: IngestSettings) -> FastAPI:
         max_bytes_in_flight=settings.max_record_bytes_in_flight,
         slow_after_s=settings.slow_ack_seconds,
     )
+    keys = KeyRing.parse(settings.integration_keys.get_secret_value())
+    integrations = Integrations(settings.database_url, keys)
+    pool = open_pool(settings.database_url, name=settings.service, min_size=0, max_size=4)
+    activity = Activity(pool)
+    uses = KeyUses(pool)
     intake = Intake(
         directory=directory,
         hasher=IdentityHasher(installation_secrets(settings.installation_secret.get_secret_value())),
@@ -100,13 +107,10 @@ def build(settings: IngestSettings) -> FastAPI:
         max_events=settings.max_events_per_request,
         max_bytes=settings.max_body_bytes,
         pace=Pace(most_a_minute=settings.bot_events_per_minute),
+        uses=uses,
         country_header=settings.country_header,
         now=_now_ms,
     )
-    keys = KeyRing.parse(settings.integration_keys.get_secret_value())
-    integrations = Integrations(settings.database_url, keys)
-    pool = open_pool(settings.database_url, name=settings.service, min_size=0, max_size=4)
-    activity = Activity(pool)
     webhooks = ShopifyWebhooks(
         intake,
         stores=directory,
@@ -116,6 +120,7 @@ def build(settings: IngestSettings) -> FastAPI:
         metrics=metrics,
         answer_s=settings.webhook_answer_seconds,
     )
+    manager = manager_required(settings, directory, _now_ms)
     readiness.add("stores", directory.status)
     readiness.add("kafka", publisher.status)
     readiness.add("valkey", valkey.status)
@@ -131,6 +136,7 @@ def build(settings: IngestSettings) -> FastAPI:
             await stack.enter_async_context(producer)
             await stack.enter_async_context(pool)
             stack.push_async_callback(activity.flush)
+            stack.push_async_callback(uses.flush)
             await stack.enter_async_context(
                 background(
                     readiness,
@@ -138,6 +144,7 @@ def build(settings: IngestSettings) -> FastAPI:
                     identities=identities.run(),
                     integrations=integrations.run(),
                     activity=activity.run(),
+                    key_uses=uses.run(),
                 )
             )
             await directory.wait_ready()
@@ -156,11 +163,9 @@ def build(settings: IngestSettings) -> FastAPI:
             segment_router(SegmentIntake(intake, min(MOST_CALLS, settings.rate_limit_burst)), settings.ingest_url),
             shopify_router(webhooks),
             integrations_router(
-                IntegrationService(pool, keys, integrations, _now_ms),
-                directory,
-                manager_required(settings, directory, _now_ms),
-                settings.ingest_url,
+                IntegrationService(pool, keys, integrations, _now_ms), directory, manager, settings.ingest_url
             ),
+            key_uses_router(uses, manager),
         ],
         front=lambda inner: Cors(inner, directory),
     )

@@ -92,7 +92,8 @@ async def test_each_change_of_a_store_is_a_new_version_on_the_topic(campaigns: C
     answer = await campaigns.call("PATCH", path, {"name": "Other", "levels": ["15m", "2h"]})
     assert (answer.status_code, answer.json()["version"]) == (200, 2)
     assert (await campaigns.call("PATCH", path, {"name": "Other"})).json()["version"] == 2  # Nothing changed.
-    key = (await campaigns.call("POST", f"{path}/keys", {"kind": "write", "grace": "1h"})).json()
+    first = (await campaigns.call("GET", path)).json()["keys"][0]
+    key = (await campaigns.call("POST", f"{path}/keys/{first['key_id']}/rotate", {"grace": "1h"})).json()
     old = (await campaigns.call("GET", path)).json()["keys"][0]
     assert old["expires_at"] is not None
     assert (await campaigns.call("DELETE", f"{path}/keys/{old['key_id']}")).status_code == 204
@@ -101,6 +102,24 @@ async def test_each_change_of_a_store_is_a_new_version_on_the_topic(campaigns: C
     last = max(versions, key=lambda one: one.version)
     assert hash_key(key["key"]) in {one.hash for one in last.keys}
     assert old["key_id"] not in {one.key_id for one in last.keys}
+
+
+async def test_a_store_has_several_keys_each_with_what_it_may_do(campaigns: Campaigns) -> None:
+    store_id = await campaigns.open_store()
+    path = f"/api/v1/stores/{store_id}/keys"
+    made = await campaigns.call("POST", path, {"kind": "secret", "scopes": ["orders"]})
+    assert made.status_code == 201
+    keys = (await campaigns.call("GET", f"/api/v1/stores/{store_id}")).json()["keys"]
+    assert [(key["kind"], key["scopes"], key["expires_at"]) for key in keys] == [
+        ("write", [], None),
+        ("secret", [], None),
+        ("secret", ["orders"], None),
+    ]
+    assert fields(await campaigns.call("POST", path, {"kind": "write", "scopes": ["orders"]})) == ["/scopes"]
+    assert (await campaigns.call("POST", f"{path}/key_0/rotate", {})).status_code == 404
+    (version,) = [one for one in await campaigns.tells(StoreConfig, store_id, 2) if one.version == 2]
+    assert version.keys[-1].hash == hash_key(made.json()["key"])
+    assert version.keys[-1].scopes == ("orders",)
 
 
 @pytest.mark.parametrize(

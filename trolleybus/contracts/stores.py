@@ -6,6 +6,21 @@ Times are milliseconds since the epoch, UTC. An empty value means absent. The sc
 from dataclasses import dataclass
 
 
+SCOPES_OF_KIND = {
+    "write": frozenset({"carts", "customers", "segment"}),  # Public: stands in the shop's pages.
+    "secret": frozenset(
+        {"carts", "customers", "orders", "products", "integrations", "segment", "imports", "analytics"}
+    ),
+}
+"""What a key of a kind may do; its own scopes narrow it."""
+
+
+def scopes_of(key: "StoreKey") -> frozenset[str]:
+    """What the key may do."""
+    of_kind = SCOPES_OF_KIND.get(key.kind, frozenset())
+    return of_kind & frozenset(key.scopes) if key.scopes else of_kind
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreKey:
     """One API key of a store; only its hash is known."""

@@ -10,6 +10,7 @@ from services.campaigns.stores.forms import (
     IssuedKeyView,
     NewKey,
     NewStore,
+    Rotation,
     StoreChange,
     StoreList,
     StoreView,
@@ -24,6 +25,10 @@ from trolleybus.security import Operator
 
 def store_not_found(store_id: str) -> Problem:
     return Problem(404, "No such store", f"there is no store {store_id[:80]!r}")
+
+
+def key_not_found(key_id: str) -> Problem:
+    return Problem(404, "No such key", f"the store has no key {key_id[:80]!r}")
 
 
 def as_problem(error: Refused) -> Problem:
@@ -80,11 +85,25 @@ def stores_router(stores: Stores, campaigns: Campaigns, operator: Callable[[Requ
             raise as_problem(error) from error
 
     @router.post("/{store_id}/keys", status_code=201, dependencies=[Depends(json_body_required)])
-    async def rotate_key(store_id: str, form: NewKey) -> IssuedKeyView:
+    async def add_key(store_id: str, form: NewKey) -> IssuedKeyView:
         try:
-            issued = await stores.rotate_key(store_id, form.kind, form.grace * 1000)
+            issued = await stores.add_key(store_id, form.kind, form.scopes)
         except NoSuchStore:
             raise store_not_found(store_id) from None
+        except Refused as error:
+            raise as_problem(error) from error
+        return IssuedKeyView(key_id=issued.key_id, kind=issued.kind, key=issued.key)
+
+    @router.post("/{store_id}/keys/{key_id}/rotate", status_code=201, dependencies=[Depends(json_body_required)])
+    async def rotate_key(store_id: str, key_id: str, form: Rotation) -> IssuedKeyView:
+        try:
+            issued = await stores.rotate_key(store_id, key_id, form.grace * 1000)
+        except NoSuchStore:
+            raise store_not_found(store_id) from None
+        except NoSuchKey:
+            raise key_not_found(key_id) from None
+        except Refused as error:
+            raise as_problem(error) from error
         return IssuedKeyView(key_id=issued.key_id, kind=issued.kind, key=issued.key)
 
     @router.delete("/{store_id}/keys/{key_id}", status_code=204)
@@ -94,6 +113,6 @@ def stores_router(stores: Stores, campaigns: Campaigns, operator: Callable[[Requ
         except NoSuchStore:
             raise store_not_found(store_id) from None
         except NoSuchKey:
-            raise Problem(404, "No such key", f"the store has no key {key_id[:80]!r}") from None
+            raise key_not_found(key_id) from None
 
     return router

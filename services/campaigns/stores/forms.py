@@ -110,14 +110,21 @@ class NewStore(StoreChange):
 
 class NewKey(Form):
     kind: Literal["write", "secret"]
+    scopes: list[str] = Field(
+        default=[], max_length=20, description="What it may do; where none is named, all that its kind may"
+    )
+
+
+class Rotation(Form):
     grace: Seconds = Field(
-        default=0, ge=0, le=90 * 86_400, description="How long the old keys of this kind go on working"
+        default=86_400, ge=0, le=90 * 86_400, description="How long the old key goes on working", examples=["24h"]
     )
 
 
 class KeyView(BaseModel):
     key_id: str
     kind: str
+    scopes: list[str] = Field(description="Empty: all that its kind may")
     created_at: str
     expires_at: str | None
 
@@ -208,6 +215,7 @@ def _key_view(key: StoreKey) -> KeyView:
     return KeyView(
         key_id=key.key_id,
         kind=key.kind,
+        scopes=list(key.scopes),
         created_at=rfc3339(key.created_at),
         expires_at=rfc3339(key.expires_at) if key.expires_at else None,
     )

@@ -2,8 +2,9 @@
 
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from services.campaigns.stores import store
 from services.campaigns.stores.domain import keys as store_keys
@@ -99,11 +100,28 @@ class Stores:
             await outbox.put(conn, self._envelopes, after)
             return after
 
-    async def rotate_key(self, store_id: str, kind: KeyKind, grace_ms: int) -> IssuedKey:
-        """A new key; the old ones of its kind work on for so long."""
+    async def add_key(self, store_id: str, kind: KeyKind, scopes: Sequence[str]) -> IssuedKey:
+        """A key beside the others; without scopes it may all that its kind may."""
+        issued, key = _issue(kind, self._clock())
+        narrowed = replace(key, scopes=tuple(sorted(set(scopes))))
+        await self.change(store_id, lambda config: store_keys.added(config, narrowed))
+        return issued
+
+    async def rotate_key(self, store_id: str, key_id: str, grace_ms: int) -> IssuedKey:
+        """A new key that may what the old one may, which works on for so long."""
         now = self._clock()
-        issued, key = _issue(kind, now)
-        await self.change(store_id, lambda config: store_keys.rotated(config, key, now + grace_ms))
+        old = store_keys.find(await self.find(store_id), key_id)
+        if old is None:
+            raise NoSuchKey(key_id)
+        issued, key = _issue(cast(KeyKind, old.kind), now)
+
+        def renewed(config: StoreConfig) -> StoreConfig:
+            found = store_keys.rotated(config, key_id, key, now + grace_ms)
+            if found is None:
+                raise NoSuchKey(key_id)
+            return found
+
+        await self.change(store_id, renewed)
         return issued
 
     async def revoke_key(self, store_id: str, key_id: str) -> None:

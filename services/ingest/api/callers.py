@@ -8,8 +8,8 @@ from typing import Protocol
 
 from starlette.requests import Request
 
-from services.ingest.domain.access import is_listed, scopes_of
-from trolleybus.contracts.stores import StoreConfig, StoreKey
+from services.ingest.domain.access import is_listed
+from trolleybus.contracts.stores import StoreConfig, StoreKey, scopes_of
 from trolleybus.http import Problem
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import orjson
 from pydantic import ValidationError
@@ -34,6 +34,12 @@ _A_TURN = 25
 """Events of a batch that are read in one turn."""
 
 
+class Uses(Protocol):
+    """Where it is noted when a key was used (ms since the epoch)."""
+
+    def note(self, store_id: str, key_id: str, at_ms: int) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint(Generic[P]):
     """Where events of one kind come in, and what reads them."""
@@ -61,6 +67,7 @@ class Intake:
         max_events: int,
         max_bytes: int,
         pace: Pace,
+        uses: Uses,
         country_header: str,
         now: Callable[[], int],
     ) -> None:
@@ -74,6 +81,7 @@ class Intake:
         self._max_events = max_events
         self.max_bytes = max_bytes
         self._pace = pace
+        self._uses = uses
         self._country_header = country_header
         self.now = now
 
@@ -104,7 +112,9 @@ class Intake:
 
     def caller(self, request: Request, scope: str, key_in_body: str = "") -> Caller:
         """Who calls; 401 or 403 for who may not, 429 for who has sent too much already."""
-        caller = caller_of(request, self._directory, scope, self.now(), key_in_body)
+        now = self.now()
+        caller = caller_of(request, self._directory, scope, now, key_in_body)
+        self._uses.note(caller.store.store_id, caller.key.key_id, now)
         refusal = self._limiter.refusal(caller.store, caller.key, scope)
         if refusal is not None:
             raise self._too_many(refusal, scope)

@@ -1,9 +1,7 @@
-"""What a key may do, and from where."""
+"""Scopes of the gateway's endpoints, and from where a key may be used."""
 
 from collections.abc import Iterable
 from urllib.parse import urlsplit
-
-from trolleybus.contracts.stores import StoreKey
 
 CARTS = "carts"
 ORDERS = "orders"
@@ -12,17 +10,6 @@ PRODUCTS = "products"
 INTEGRATIONS = "integrations"
 SEGMENT = "segment"
 IMPORTS = "imports"
-
-SCOPES_OF_KIND = {
-    "write": frozenset({CARTS, CUSTOMERS, SEGMENT}),  # Public: stands in the shop's pages.
-    "secret": frozenset({CARTS, CUSTOMERS, ORDERS, PRODUCTS, INTEGRATIONS, SEGMENT, IMPORTS}),
-}
-
-
-def scopes_of(key: StoreKey) -> frozenset[str]:
-    """What the key may do: all that its kind may, narrowed by its own scopes."""
-    of_kind = SCOPES_OF_KIND.get(key.kind, frozenset())
-    return of_kind & frozenset(key.scopes) if key.scopes else of_kind
 
 
 def normalise_origin(origin: str) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.campaigns.stores.domain import durations
-from services.campaigns.stores.domain.keys import revoked, rotated
+from services.campaigns.stores.domain.keys import added, revoked, rotated
 from services.campaigns.stores.domain.rules import faults
 from services.campaigns.stores.forms import StoreChange
 from trolleybus.contracts.stores import StoreConfig, StoreKey
@@ -76,12 +76,40 @@ def test_a_change_leaves_what_it_does_not_name() -> None:
     assert changed == replace(GOOD, levels=(3600,), quiet_from_minute=1260, quiet_to_minute=540)
 
 
-def test_a_new_key_ends_the_others_of_its_kind_after_the_grace() -> None:
-    old = StoreKey(key_id="old", kind="write", created_at=1)
-    secret = StoreKey(key_id="secret", kind="secret", created_at=1)
-    new = StoreKey(key_id="new", kind="write", created_at=100)
-    keys = rotated(replace(GOOD, keys=(old, secret)), new, 500).keys
-    assert {key.key_id: key.expires_at for key in keys} == {"old": 500, "secret": 0, "new": 0}
+def test_a_new_key_stands_beside_the_others_and_those_that_have_ended_go() -> None:
+    ended = StoreKey(key_id="ended", kind="write", expires_at=99)
+    old = StoreKey(key_id="old", kind="write", expires_at=101)
+    keys = added(replace(GOOD, keys=(ended, old)), StoreKey(key_id="new", kind="write", created_at=100)).keys
+    assert [key.key_id for key in keys] == ["old", "new"]
+
+
+def test_a_key_that_takes_anothers_place_may_the_same_and_the_old_one_ends_after_the_grace() -> None:
+    old = StoreKey(key_id="old", kind="secret", scopes=("orders",), created_at=1)
+    other = StoreKey(key_id="other", kind="secret", created_at=1)
+    config = replace(GOOD, keys=(old, other))
+    new = StoreKey(key_id="new", created_at=100)
+    after = rotated(config, "old", new, 500)
+    assert after is not None
+    assert {key.key_id: key.expires_at for key in after.keys} == {"old": 500, "other": 0, "new": 0}
+    assert after.keys[-1].kind == "secret"
+    assert after.keys[-1].scopes == ("orders",)
+    again = rotated(after, "old", replace(new, key_id="newer"), 9000)
+    assert again is not None
+    assert again.keys[0].expires_at == 500
+    assert rotated(config, "nobody", new, 500) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "fields"),
+    [
+        (StoreKey(kind="write", scopes=("carts", "segment")), []),
+        (StoreKey(kind="secret", scopes=("orders", "products")), []),
+        (StoreKey(kind="write", scopes=("orders",)), ["scopes"]),
+        (StoreKey(kind="secret", scopes=("everything",)), ["scopes"]),
+    ],
+)
+def test_a_keys_scopes_are_among_what_its_kind_may(key: StoreKey, fields: list[str]) -> None:
+    assert [fault.field for fault in faults(replace(GOOD, keys=(key,)))] == fields
 
 
 def test_a_revoked_key_is_gone() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.ingest.domain.access import is_listed, normalise_origin, scopes_of
-from trolleybus.contracts.stores import StoreKey
+from services.ingest.domain.access import is_listed, normalise_origin
+from trolleybus.contracts.stores import StoreKey, scopes_of
 
 
 @pytest.mark.parametrize(
@@ -11,7 +11,7 @@ from trolleybus.contracts.stores import StoreKey
     [
         ("write", (), {"carts", "customers", "segment"}),
         ("write", ("orders", "carts"), {"carts"}),
-        ("secret", (), {"carts", "customers", "orders", "products", "integrations", "segment", "imports"}),
+        ("secret", (), {"carts", "customers", "orders", "products", "integrations", "segment", "imports", "analytics"}),
         ("secret", ("orders",), {"orders"}),
         ("unheard-of", (), set()),
     ],

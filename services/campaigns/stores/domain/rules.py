@@ -8,9 +8,10 @@ from zoneinfo import available_timezones
 from services.campaigns.stores.domain.durations import text
 from trolleybus.contracts.money import is_currency
 from trolleybus.contracts.permission import BASIS_GRANT, BASIS_SOFT_OPT_IN
-from trolleybus.contracts.stores import StoreConfig
+from trolleybus.contracts.stores import SCOPES_OF_KIND, StoreConfig
 
 MOST_LEVELS = 5
+MOST_KEYS = 50
 LONGEST_LEVEL_S = 90 * 86_400
 LONGEST_EXPIRY_S = 91 * 86_400
 _LONGEST_NAME = 120
@@ -35,6 +36,17 @@ def faults(config: StoreConfig) -> Iterator[Fault]:
         yield Fault("email_consent_basis", f"the basis is {BASIS_GRANT} or {BASIS_SOFT_OPT_IN}")
     yield from _levels(config)
     yield from _addresses(config)
+    yield from _keys(config)
+
+
+def _keys(config: StoreConfig) -> Iterator[Fault]:
+    if len(config.keys) > MOST_KEYS:
+        yield Fault("keys", f"a store has at most {MOST_KEYS} keys: revoke one that is not used")
+    for key in config.keys:
+        wrong = set(key.scopes) - SCOPES_OF_KIND.get(key.kind, frozenset())
+        if wrong:
+            allowed = ", ".join(sorted(SCOPES_OF_KIND.get(key.kind, ())))
+            yield Fault("scopes", f"a {key.kind} key may: {allowed}; not {', '.join(sorted(wrong))[:200]}")
 
 
 def _levels(config: StoreConfig) -> Iterator[Fault]:
