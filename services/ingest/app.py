@@ -29,6 +29,7 @@ from services.ingest.limiter import RateLimiter
 from services.ingest.metrics import IngestMetrics
 from services.ingest.publisher import Publisher
 from services.ingest.redeliveries import Redeliveries
+from services.ingest.sender import Sender
 from services.ingest.settings import IngestSettings
 from services.ingest.turns import Turns
 from services.ingest.valkey import Valkey
@@ -43,7 +44,6 @@ from trolleybus.contracts.products import Product
 from trolleybus.db import open_pool
 from trolleybus.envelope import Envelopes
 from trolleybus.http import Readiness, create_app
-from trolleybus.producer import RecordProducer
 from trolleybus.registry import Registry
 from trolleybus.runtime import background
 from trolleybus.store_directory import StoreDirectory
@@ -73,12 +73,17 @@ def build(settings: IngestSettings) -> FastAPI:
     codec = Codec(registry, topics)
     envelopes = Envelopes(settings.service, topics, codec)
     bootstrap = settings.kafka_bootstrap_servers
-    producer = RecordProducer(bootstrap, envelopes, timeout_ms=round(settings.ack_timeout_seconds * 1000))
+    sender = Sender(
+        bootstrap,
+        timeout_s=settings.ack_timeout_seconds,
+        most_records=settings.max_records_in_flight,
+        most_bytes=settings.max_record_bytes_in_flight,
+    )
     directory = StoreDirectory(topics["stores"], bootstrap, codec)
     valkey = Valkey(settings.redis_url, settings.valkey_timeout_seconds, metrics)
     identities = IdentityMap(valkey, metrics)
     publisher = Publisher(
-        producer,
+        sender,
         envelopes.wrap,
         metrics,
         max_in_flight=settings.max_records_in_flight,
@@ -133,7 +138,7 @@ def build(settings: IngestSettings) -> FastAPI:
             await stack.enter_async_context(aclosing(valkey))
             await stack.enter_async_context(aclosing(identities))
             await codec.prepare(*WRITTEN)
-            await stack.enter_async_context(producer)
+            await stack.enter_async_context(sender)
             await stack.enter_async_context(pool)
             stack.push_async_callback(activity.flush)
             stack.push_async_callback(uses.flush)
@@ -141,6 +146,7 @@ def build(settings: IngestSettings) -> FastAPI:
                 background(
                     readiness,
                     stores=directory.run(),
+                    kafka=sender.run(),
                     identities=identities.run(),
                     integrations=integrations.run(),
                     activity=activity.run(),

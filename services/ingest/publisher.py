@@ -8,6 +8,7 @@ from typing import Protocol
 from services.ingest.domain.room import Room
 from services.ingest.domain.translation import Canonical
 from services.ingest.metrics import IngestMetrics
+from services.ingest.sender import QueueFull
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.envelope import Outgoing
 from trolleybus.producer import KafkaUnavailable
@@ -17,10 +18,12 @@ LARGEST_RECORD = 950_000
 """Bytes of one record's value; Kafka's own bound for a batch is 1,048,588."""
 
 
-class Sender(Protocol):
-    """The part of trolleybus.producer.RecordProducer that is used here."""
+class Sending(Protocol):
+    """The part of Sender that is used here."""
 
     async def send_outgoing(self, outgoing: Sequence[Outgoing]) -> None: ...
+
+    def status(self) -> PartStatus: ...
 
 
 class TooLarge(Exception):
@@ -36,7 +39,7 @@ class Publisher:
 
     def __init__(
         self,
-        sender: Sender,
+        sender: Sending,
         wrap: Callable[[Canonical], Outgoing],
         metrics: IngestMetrics,
         *,
@@ -76,7 +79,10 @@ class Publisher:
             raise Overloaded(f"Kafka has not acknowledged for {self._slow_after_s:g} s")
 
     def status(self) -> PartStatus:
-        """Not ready while Kafka keeps requests waiting."""
+        """Not ready while Kafka is away or keeps requests waiting."""
+        sending = self._sender.status()
+        if not sending.ok:
+            return sending
         return PartStatus(ok=not self._is_slow(), detail=f"{self._records.total} records wait for acknowledgement")
 
     async def publish(self, records: Sequence[Canonical], sealed: Sequence[Outgoing]) -> None:
@@ -100,6 +106,9 @@ class Publisher:
             except KafkaUnavailable:
                 self._is_trying = True
                 raise
+            except QueueFull as error:
+                self._metrics.turned_away.labels("overloaded").inc()
+                raise Overloaded(str(error)) from None
             finally:
                 del self._waiting[request]
         self._metrics.ack_seconds.observe(self._clock() - began)
@@ -128,4 +137,4 @@ class Publisher:
             self._metrics.in_flight.set(self._records.total)
 
 
-__all__ = ["KafkaUnavailable", "Overloaded", "Publisher", "Sender", "TooLarge"]
+__all__ = ["KafkaUnavailable", "Overloaded", "Publisher", "TooLarge"]

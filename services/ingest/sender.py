@@ -75,7 +75,8 @@ class Sender:
             "queue.buffering.max.messages": most_records,
             "queue.buffering.max.kbytes": max(1, most_bytes // 1024),
             "reconnect.backoff.max.ms": 1000,
-            "log.connection.close": False,
+            "api.version.request.timeout.ms": 2000,
+            "log_level": 3,  # Errors: what it tries again by itself is no news.
             "error_cb": self._on_error,
         }
         self._kafka: Producer | None = None
@@ -130,7 +131,7 @@ class Sender:
         produce = self._kafka.produce
         try:
             for one in outgoing:
-                produce(one.topic, one.value, one.key, on_delivery=delivery, headers=one.headers)
+                produce(one.topic, one.value, one.key, on_delivery=delivery, headers=list(one.headers))
         except BufferError:
             raise QueueFull("librdkafka's queue is full") from None
         except KafkaException as error:
@@ -175,6 +176,7 @@ class Sender:
         try:
             await asyncio.to_thread(kafka.list_topics, timeout=ASK_AGAIN_S)
         except KafkaException as error:
+            self._is_away = True
             logger.warning("kafka does not answer", error=str(error.args[0]))
         else:
             self._is_away = False

@@ -13,6 +13,7 @@ from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.customers import CustomerUpdated
 from trolleybus.contracts.orders import OrderPlaced
 from trolleybus.envelope import Outgoing
+from trolleybus.readiness import PartStatus
 
 RECORDS: list[Canonical] = [CartActivity(id="1"), OrderPlaced(id="2"), CartActivity(id="3"), CustomerUpdated(id="4")]
 OTHERS: list[Canonical] = [CartActivity(id="5", store_id="other")]
@@ -33,6 +34,9 @@ class Sender:
     async def send_outgoing(self, outgoing: Sequence[Outgoing]) -> None:
         self.sent.append([one.topic for one in outgoing])
         await self.may_acknowledge.wait()
+
+    def status(self) -> PartStatus:
+        return PartStatus(ok=True)
 
 
 def publisher(
