@@ -133,6 +133,23 @@ async def test_an_emptied_map_refuses_nothing_and_learns_again(told: Told, valke
     assert (await told.placed("o1")).cart_id in {"c2", "shopper:a1"}
 
 
+async def test_a_person_that_cannot_be_read_is_a_stranger_and_ends_nothing(
+    told: Told, ingest: Ingest, valkey: Redis
+) -> None:
+    await told.cart(cart_id="c1", anonymous_id="a1", customer_id="u1")
+    (one,) = customer = told.hashes(customer="u1")
+    await known(valkey, customer)
+    space = f"{IN_USE}:{await valkey.get(IN_USE) or 0!s}"
+    name = str(await valkey.get(f"{space}:of:{one}"))
+    for damage in ("of another release", "1|{}", "x|[{},{},{},{}]", "1|[]"):
+        await valkey.set(f"{space}:person:{name}", damage)
+        await told.order("o1", customer_id="u1", event_id=damage)
+    await told.order("o2", customer_id="u2", anonymous_id="a2")
+    await known(valkey, told.hashes(customer="u2"))
+    assert ingest.process is not None
+    assert ingest.process.returncode is None
+
+
 async def test_only_hashes_and_the_shops_own_ids_stand_in_valkey_and_all_of_it_expires(
     told: Told, valkey: Redis
 ) -> None:

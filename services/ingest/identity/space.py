@@ -13,6 +13,9 @@ from redis.asyncio import Redis
 from services.ingest.domain.persons import Person
 from services.ingest.domain.remembering import OpenCart
 from services.ingest.valkey import Valkey
+from trolleybus.telemetry import get_logger
+
+logger = get_logger(__name__)
 
 KEPT_S = 35 * 86_400
 """Longer than a person stays known without being seen again; the log that it is rebuilt from goes back 28 days."""
@@ -125,8 +128,11 @@ class IdentitySpace:
         persons: dict[str, Person] = {}
         for name, document in zip(documents[::2], documents[1::2], strict=True):
             version, _, text = document.partition("|")
-            versions[name] = int(version)
-            persons[name] = _person(name, text)
+            try:
+                persons[name] = _person(name, text)
+                versions[name] = int(version)
+            except (ValueError, TypeError):  # Of another release, or damaged: who cannot be read is nobody known.
+                logger.warning("a person in valkey cannot be read; `trolleybus rebuild identities` makes the map anew")
         found = {identity: _whose(identity, persons.get(name)) for identity, name in zip(asked, names, strict=True)}
         return Page(lines[0], found, versions)
 
