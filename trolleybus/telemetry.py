@@ -59,8 +59,9 @@ def continue_trace(traceparent: str | bytes | None) -> Iterator[Trace]:
     """A new span, child of `traceparent`; a missing or bad one begins a new trace."""
     text = traceparent.decode("latin-1") if isinstance(traceparent, bytes) else traceparent or ""
     parent = parse_traceparent(text)
-    trace_id, flags = (parent.trace_id, parent.flags) if parent else (secrets.token_hex(16), "01")
-    trace = Trace(trace_id, secrets.token_hex(8), flags)
+    fresh = secrets.token_hex(24)
+    trace_id, flags = (parent.trace_id, parent.flags) if parent else (fresh[16:], "01")
+    trace = Trace(trace_id, fresh[:16], flags)
     token = _trace.set(trace)
     try:
         yield trace

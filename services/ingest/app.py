@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from services.ingest.api.cors import Cors
 from services.ingest.api.intake import Intake
-from services.ingest.api.routes import describe, native_router
+from services.ingest.api.routes import describe, native_router, takers
 from services.ingest.api.sdk import sdk_router
 from services.ingest.api.segment import MOST_CALLS, SegmentIntake, segment_router
 from services.ingest.api.shopify import ShopifyWebhooks, shopify_router
@@ -44,6 +44,8 @@ from trolleybus.contracts.products import Product
 from trolleybus.db import open_pool
 from trolleybus.envelope import Envelopes
 from trolleybus.http import Readiness, create_app
+from trolleybus.http.fast import FastPath
+from trolleybus.http.metrics import HttpMetrics
 from trolleybus.registry import Registry
 from trolleybus.runtime import background
 from trolleybus.store_directory import StoreDirectory
@@ -67,6 +69,7 @@ def build(settings: IngestSettings) -> FastAPI:
     """The service, ready to be run; connections open when it starts."""
     prometheus = CollectorRegistry()
     metrics = IngestMetrics(prometheus)
+    http_metrics = HttpMetrics(prometheus)
     readiness = Readiness()
     topics = Topics.load(settings.topic_prefix)
     registry = Registry(settings.schema_registry_url)
@@ -162,6 +165,7 @@ def build(settings: IngestSettings) -> FastAPI:
         settings=settings,
         readiness=readiness,
         registry=prometheus,
+        metrics=http_metrics,
         lifespan=lifespan,
         routers=[
             native_router(intake),
@@ -173,7 +177,9 @@ def build(settings: IngestSettings) -> FastAPI:
             ),
             key_uses_router(uses, manager),
         ],
-        front=lambda inner: Cors(inner, directory),
+        front=lambda inner: Cors(
+            FastPath(inner, takers(intake), metrics=http_metrics, max_bytes=settings.max_body_bytes), directory
+        ),
     )
     _describe(app)
     return app

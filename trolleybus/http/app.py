@@ -43,6 +43,7 @@ def create_app(
     settings: ServiceSettings,
     readiness: Readiness,
     registry: CollectorRegistry,
+    metrics: HttpMetrics | None = None,
     lifespan: Lifespan | None = None,
     routers: Sequence[APIRouter] = (),
     front: Callable[[ASGIApp], ASGIApp] | None = None,
@@ -52,7 +53,7 @@ def create_app(
     """An app for `trolleybus.runtime.run_service`.
 
     `front` wraps the finished app for a path that must be faster than the middlewares; it gets every scope first.
-    `static` is served under /static/<service>/.
+    `metrics` are those that a front of its own counts in, too. `static` is served under /static/<service>/.
     """
     routes: dict[int, str] = {}
 
@@ -71,7 +72,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         middleware=[
-            Middleware(RequestContext, metrics=HttpMetrics(registry), route_of=route_of),
+            Middleware(RequestContext, metrics=metrics or HttpMetrics(registry), route_of=route_of),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
             Middleware(EndStreamsOnDrain, readiness=readiness),
         ],

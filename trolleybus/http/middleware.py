@@ -35,7 +35,7 @@ SECURITY_HEADERS = {
 }
 _DRAIN_BYTES = 16 * 1024 * 1024
 _DRAIN_S = 5.0
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 logger = get_logger(__name__)
 
@@ -59,7 +59,7 @@ class RequestContext:
 
         with continue_trace(headers.get("traceparent")) as trace:
             given = headers.get("x-request-id", "")
-            request_id = given if _REQUEST_ID.fullmatch(given) else trace.trace_id
+            request_id = given if REQUEST_ID.fullmatch(given) else trace.trace_id
             scope.setdefault("state", {})["request_id"] = request_id
 
             async def send_with_headers(message: Message) -> None:

@@ -11,6 +11,8 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
+from starlette.types import Scope
 
 from trolleybus.pages import Pages
 
@@ -45,7 +47,12 @@ class Problem(HTTPException):
 
 def json_body_required(request: Request) -> None:
     """Dependency: 415 for a body that is not declared as JSON."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    json_type_required(request.headers.get("content-type", ""))
+
+
+def json_type_required(content_type: str) -> None:
+    """415 for a content type that is not JSON's."""
+    media_type = content_type.partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise Problem(
             415,
@@ -87,11 +94,19 @@ def prefers_html(request: Request) -> bool:
 def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 405:
+            error.headers = {**(error.headers or {}), "Allow": ", ".join(_methods_of(app, request.scope))}
         return respond(request, as_problem(error))
 
     @app.exception_handler(RequestValidationError)
     async def on_validation(request: Request, error: RequestValidationError) -> Response:
         return respond(request, _validation_problem(error.errors()))
+
+
+def _methods_of(app: FastAPI, scope: Scope) -> list[str]:
+    """What a path allows, over all its routes: the framework names the first one's methods only."""
+    partly = [route for route in app.routes if route.matches(scope)[0] is Match.PARTIAL]
+    return sorted({method for route in partly for method in getattr(route, "methods", None) or ()})
 
 
 def as_problem(error: HTTPException) -> Problem:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.requests import Request
-
 from services.ingest.api.compression import plain_body
 from services.ingest.domain.clock import BadTime, parse_rfc3339
-from trolleybus.http import Problem, json_body_required
+from trolleybus.http import Problem
+from trolleybus.http.fast import Incoming
+from trolleybus.http.problems import json_type_required
 
 MAX_DEPTH = 32
 LONGEST_IDEMPOTENCY_KEY = 200
@@ -30,10 +30,13 @@ class Items:
         return f"{self.prefix}/{index}" if self.is_batch else ""
 
 
-async def items_of(request: Request, list_name: str, most: int, most_bytes: int) -> Items:
+async def items_of(request: Incoming, list_name: str, most: int, most_bytes: int) -> Items:
     """The events in the body: one, or `{"<list_name>": [...], "sent_at": ...}`."""
-    if not _is_beacon(request):
-        json_body_required(request)
+    content_type = request.headers.get("content-type", "")
+    if content_type != "application/json" and not _is_plain_text(
+        content_type
+    ):  # A beacon's, from a page on its way out.
+        json_type_required(content_type)
     document = parse(await plain_body(request, most_bytes))
     if not isinstance(document, dict):
         raise Problem(422, "Not an event", f'the body is one event, or {{"{list_name}": [...]}}', field="")
@@ -80,12 +83,11 @@ def parse(body: bytes) -> Any:
     return document
 
 
-def _is_beacon(request: Request) -> bool:
-    """Whether the JSON is called plain text: what a page may send on its way out, without a preflight."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "text/plain"
+def _is_plain_text(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "text/plain"
 
 
-def idempotency_key(request: Request) -> str:
+def idempotency_key(request: Incoming) -> str:
     """The header's text, "" where absent."""
     key = request.headers.get("idempotency-key", "").strip()
     if len(key) > LONGEST_IDEMPOTENCY_KEY or not key.isprintable():

@@ -6,11 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from starlette.requests import Request
-
 from services.ingest.domain.access import is_listed
 from trolleybus.contracts.stores import StoreConfig, StoreKey, scopes_of
 from trolleybus.http import Problem
+from trolleybus.http.fast import Incoming
 
 
 class Directory(Protocol):
@@ -30,7 +29,7 @@ class Caller:
     is_public: bool
 
 
-def caller_of(request: Request, directory: Directory, scope: str, now: int, key_in_body: str = "") -> Caller:
+def caller_of(request: Incoming, directory: Directory, scope: str, now: int, key_in_body: str = "") -> Caller:
     """The caller, by the key in the body where one stood there; raises 401 for a key that nobody has, 403 for one that may
     not do this, or not from there."""
     found = directory.by_key(key_in_body or _key_in(request), now)
@@ -71,7 +70,7 @@ def caller_of(request: Request, directory: Directory, scope: str, now: int, key_
     return Caller(store, key, is_public)
 
 
-def _key_in(request: Request) -> str:
+def _key_in(request: Incoming) -> str:
     scheme, _, credential = request.headers.get("authorization", "").partition(" ")
     credential = credential.strip()
     match scheme.lower():

@@ -3,15 +3,15 @@
 import zlib
 
 import cramjam
-from starlette.requests import Request
 
 from trolleybus.http import Problem
+from trolleybus.http.fast import Incoming
 
 ENCODINGS = "gzip, br"
 _AT = "header/content-encoding"
 
 
-async def plain_body(request: Request, most: int) -> bytes:
+async def plain_body(request: Incoming, most: int) -> bytes:
     """The body; 413 for more than `most` bytes after decompression, 415 for another encoding, 400 for a damaged one."""
     body = await request.body()
     encoding = request.headers.get("content-encoding")

@@ -6,7 +6,6 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import orjson
 from pydantic import ValidationError
-from starlette.requests import Request
 from starlette.responses import Response
 
 from services.ingest.adapters.seam import Arrival, Refused
@@ -25,12 +24,13 @@ from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.identity import IdentityHasher
 from trolleybus.contracts.stores import StoreConfig
 from trolleybus.http import FieldError, Problem
+from trolleybus.http.fast import Incoming
 from trolleybus.telemetry import get_logger
 
 logger = get_logger(__name__)
 P = TypeVar("P", bound=Payload)
 
-_A_TURN = 25
+A_TURN = 25
 """Events of a batch that are read in one turn."""
 
 
@@ -85,8 +85,12 @@ class Intake:
         self._country_header = country_header
         self.now = now
 
-    async def handle(self, request: Request, endpoint: Endpoint[P]) -> Response:
-        """202 with a result an event; problems are raised."""
+    async def handle(self, request: Incoming, endpoint: Endpoint[P]) -> Response:
+        """As answer, by the framework's way."""
+        return Response(await self.answer(request, endpoint), 202, media_type="application/json")
+
+    async def answer(self, request: Incoming, endpoint: Endpoint[P]) -> bytes:
+        """The answer's JSON: a result an event; problems are raised."""
         received_at = self.now()
         caller = self.caller(request, endpoint.scope)
         self.turn_away_while_behind()
@@ -104,13 +108,13 @@ class Intake:
         )
         events: list[Translation | Refused] = []
         for index, item in enumerate(batch.items):
-            if index and not index % _A_TURN:
+            if index and not index % A_TURN:
                 await self.turn(caller)
             fallback = f"{key}:{index}" if key else ""
             events.append(_read(item, endpoint, replace(arrival, fallback_id=fallback, raw_hash=hash_of(item))))
         return _answer(await self.take(caller, endpoint.source, events), batch)
 
-    def caller(self, request: Request, scope: str, key_in_body: str = "") -> Caller:
+    def caller(self, request: Incoming, scope: str, key_in_body: str = "") -> Caller:
         """Who calls; 401 or 403 for who may not, 429 for who has sent too much already."""
         now = self.now()
         caller = caller_of(request, self._directory, scope, now, key_in_body)
@@ -144,10 +148,9 @@ class Intake:
         marked = replace(last, marks=(*last.marks, marks.BOT))
         return replace(event, records=(*event.records[:-1], marked))
 
-    def country_of(self, request: Request) -> str:
+    def country_of(self, request: Incoming) -> str:
         """Where the shopper is, as the proxy before the gateway says; "" where it does not."""
-        found = request.headers.get(self._country_header, "") if self._country_header else ""
-        return found if len(found) == 2 and found.isascii() and found.isupper() and found != "XX" else ""
+        return country_in(request, self._country_header) if self._country_header else ""
 
     def turn_away_while_behind(self) -> None:
         """503 while Kafka is behind; cheap, so asked before a body is read."""
@@ -187,9 +190,17 @@ class Intake:
         )
 
 
-def browser_of(request: Request) -> str:
+def browser_of(request: Incoming) -> str:
     """The agent of a shopper's browser, which names where its page is from; of others it is not the shopper's."""
     return request.headers.get("user-agent", "") if "origin" in request.headers else ""
+
+
+def country_in(request: Incoming, header: str) -> str:
+    """The country that a header names, for a shopper's browser; where a server sends, it is not the shopper's."""
+    found = request.headers.get(header, "") if "origin" in request.headers else ""
+    return (
+        found if len(found) == 2 and found.isascii() and found.isalpha() and found.isupper() and found != "XX" else ""
+    )
 
 
 def _read(item: Any, endpoint: Endpoint[P], arrival: Arrival) -> Translation | Refused:
@@ -201,12 +212,12 @@ def _read(item: Any, endpoint: Endpoint[P], arrival: Arrival) -> Translation | R
         return refused
 
 
-def _answer(results: list[Result], batch: Items) -> Response:
+def _answer(results: list[Result], batch: Items) -> bytes:
     if not batch.is_batch and isinstance(results[0], Refused):
         errors = [FieldError(flaw.field, flaw.detail) for flaw in results[0].errors]
         raise Problem(422, "Some fields are not valid", f"{len(errors)} not valid", errors=errors)
     body = {"results": [shown(result, batch.pointer(index)) for index, result in enumerate(results)]}
-    return Response(orjson.dumps(body), 202, media_type="application/json")
+    return orjson.dumps(body)
 
 
 def shown(result: Result, at: str) -> dict[str, Any]:

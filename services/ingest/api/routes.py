@@ -8,9 +8,10 @@ from pydantic.json_schema import models_json_schema
 
 from services.ingest.adapters import native, native_products
 from services.ingest.api import examples
-from services.ingest.api.intake import Endpoint, Intake
+from services.ingest.api.intake import Endpoint, Intake, P
 from services.ingest.api.payloads import CartEvent, CatalogueProduct, Customer, Order, Payload
 from services.ingest.domain.access import CARTS, CUSTOMERS, ORDERS, PRODUCTS
+from trolleybus.http.fast import Incoming, Take
 
 _REFERENCE = "#/components/schemas/{model}"
 _EVENTS_OF: tuple[type[Payload], ...] = (CartEvent, Order, Customer, CatalogueProduct)
@@ -57,7 +58,9 @@ class ProblemDetails(BaseModel):
     errors: list[FieldProblem] = []
 
 
-_PROBLEM: dict[str, Any] = {"model": ProblemDetails}
+_PROBLEM: dict[str, Any] = {
+    "content": {"application/problem+json": {"schema": {"$ref": _REFERENCE.format(model="ProblemDetails")}}}
+}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     202: {"model": Results, "description": "Every in-sync replica of Kafka has the accepted events."},
     400: {**_PROBLEM, "description": "Not JSON; says where."},
@@ -125,9 +128,27 @@ def native_router(intake: Intake) -> APIRouter:
     return router
 
 
+def takers(intake: Intake) -> dict[str, Take]:
+    """The same, by path, for the way past the framework."""
+
+    def of(endpoint: Endpoint[P]) -> Take:
+        async def take(request: Incoming) -> bytes:
+            return await intake.answer(request, endpoint)
+
+        return take
+
+    return {
+        "/api/v1/carts/track": of(TRACK),
+        "/api/v1/orders": of(TAKE_ORDERS),
+        "/api/v1/customers": of(TAKE_CUSTOMERS),
+        "/api/v1/products": of(TAKE_PRODUCTS),
+    }
+
+
 def describe(document: dict[str, Any]) -> dict[str, Any]:
     """Adds what the framework cannot see, since bodies are read by hand: their schemas, and the keys."""
-    _, schemas = models_json_schema([(model, "validation") for model in _EVENTS_OF], ref_template=_REFERENCE)
+    models: tuple[type[BaseModel], ...] = (*_EVENTS_OF, ProblemDetails)
+    _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCE)
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(schemas["$defs"])
     components["securitySchemes"] = {
