@@ -28,7 +28,8 @@ class Identity:
 
 
 def identities_of(person: Person, hasher: IdentityHasher) -> tuple[Identity, ...]:
-    """The identities that are known, the strongest first. Addresses stand as hashes in keys, ids of the shop as they are."""
+    """The identities that are known, the strongest first. Addresses stand as hashes in keys, also where a shop has them for
+    ids; other ids of the shop as they are."""
     named = (
         ("customer", person.customer_id),
         ("anonymous", person.anonymous_id),
@@ -47,7 +48,7 @@ def identities_of(person: Person, hasher: IdentityHasher) -> tuple[Identity, ...
 def _key(kind: str, value: str, hashed: str) -> str:
     match kind:
         case "customer" | "anonymous":
-            return value
+            return hashed if "@" in value else value
         case "email" | "phone":
             return hashed
         case _:

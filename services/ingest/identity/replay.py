@@ -23,9 +23,9 @@ def sighting_in(record: Record, hasher: IdentityHasher) -> Sighting | None:
     cart_id = record.cart_id if isinstance(record, CartActivity) and not record.imported else ""
 
     def key_of(hashed: str) -> str:
-        """Ids of customers stand in clear only where they are the record's key."""
+        """Ids of customers stand in clear only where they are the record's key; addresses in their place never do."""
         key = record.customer_id
-        return key if key and hasher.hash(record.store_id, "customer", key) == hashed else ""
+        return key if key == hashed or (key and hasher.hash(record.store_id, "customer", key) == hashed) else ""
 
     identities = [
         Identity(kind, one, key_of(one) if kind == "customer" else one)

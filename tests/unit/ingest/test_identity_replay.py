@@ -39,6 +39,13 @@ def test_a_link_is_a_link_and_a_customers_id_is_known_where_the_record_stands_un
     assert [(one.hash, one.key) for one in found.identities] == [(CUSTOMER.hash, ""), (DEVICE.hash, DEVICE.hash)]
 
 
+def test_an_address_in_the_place_of_an_id_is_known_by_its_hash() -> None:
+    hashed_id = hashed("customer", "shopper@example.com")
+    found = sighting_in(activity(customer_id=hashed_id, identities=(hashed_id, EMAIL.hash)), HASHER)
+    assert found is not None
+    assert found.identities == (Identity("customer", hashed_id, hashed_id), EMAIL)
+
+
 def test_what_was_imported_links_people_and_opens_no_cart_and_an_order_alone_says_nothing() -> None:
     found = sighting_in(activity(imported=True, identities=(EMAIL.hash, DEVICE.hash)), HASHER)
     assert found is not None

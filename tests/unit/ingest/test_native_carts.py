@@ -239,6 +239,8 @@ def test_an_events_identities_are_hashed_and_linked_under_the_key_of_each() -> N
         ({"customer_id": "u1", "anonymous_id": "a1"}, "u1"),
         ({"anonymous_id": "a1", "email": "shopper@example.com"}, "a1"),
         ({"email": "shopper@example.com"}, hashed("email", "shopper@example.com")),
+        ({"customer_id": "shopper@example.com"}, hashed("customer", "shopper@example.com")),
+        ({"anonymous_id": "shopper@example.com"}, hashed("anonymous", "shopper@example.com")),
         ({}, "cart:c1"),
     ],
 )
