@@ -15,7 +15,7 @@ from services.ingest.adapters.segment.history import imported
 from services.ingest.api.bodies import hash_of, idempotency_key, parse
 from services.ingest.api.callers import Caller
 from services.ingest.api.compression import plain_body
-from services.ingest.api.intake import Intake, browser_of, shown
+from services.ingest.api.intake import A_TURN, Intake, browser_of, shown
 from services.ingest.domain.access import IMPORTS, SEGMENT
 from services.ingest.domain.translation import Translation, tied
 from trolleybus.http import Problem
@@ -105,10 +105,13 @@ class SegmentIntake:
             user_agent=browser_of(request),
             country=intake.country_of(request),
         )
-        return [
-            _told(call, replace(arrival, fallback_id=f"{key}:{index}" if key else "", raw_hash=_hash_of(call)), read)
-            for index, call in enumerate(calls)
-        ]
+        events: list[Translation | Refused] = []
+        for index, call in enumerate(calls):
+            if index and not index % A_TURN:
+                await intake.turn(caller)
+            fallback = f"{key}:{index}" if key else ""
+            events.append(_told(call, replace(arrival, fallback_id=fallback, raw_hash=_hash_of(call)), read))
+        return events
 
 
 def _told(call: object, arrival: Arrival, read: Read) -> Translation | Refused:

@@ -7,13 +7,15 @@ import pytest
 from services.ingest.adapters.native import customer, order
 from services.ingest.adapters.seam import Refused
 from services.ingest.api.payloads import Customer, Order
-from services.ingest.domain.translation import Translation, tied
+from services.ingest.domain.persons import Standing
+from services.ingest.domain.translation import Translation, settled, tied
 from tests.unit.ingest.given import NOW, arrival, hashed
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.consent import ConsentChanged
 from trolleybus.contracts.customers import CustomerUpdated, IdentitiesLinked
 from trolleybus.contracts.money import Money
 from trolleybus.contracts.orders import OrderChanged, OrderPlaced
+from trolleybus.contracts.products import Product
 
 
 def ordered(event: dict[str, Any], **changes: Any) -> Translation:
@@ -47,6 +49,18 @@ def test_an_order_without_a_cart_ends_the_shoppers_open_one() -> None:
     assert (placed.cart_id, ended.cart_id) == ("c9", "c9")  # type: ignore[union-attr]
     placed, ended = tied(event, None).records
     assert (placed.cart_id, ended.cart_id) == ("", "shopper:u1")  # type: ignore[union-attr]
+
+
+def test_an_order_names_all_identities_known_of_its_buyer_and_no_other_record_does() -> None:
+    email, device = hashed("email", "shopper@example.com"), hashed("anonymous", "a1")
+    event = ordered({"email": "shopper@example.com"})
+    known = settled(event, Standing("c1", (device, email)))
+    assert [(type(one), one.identities) for one in known.records if not isinstance(one, ConsentChanged | Product)] == [
+        (OrderPlaced, (email, device)),
+        (CustomerUpdated, (email,)),
+        (CartActivity, (email,)),
+    ]
+    assert [one.id for one in known.records] == [one.id for one in event.records]
 
 
 def test_an_order_of_nobody_without_a_cart_is_an_order_all_the_same() -> None:
