@@ -9,10 +9,10 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Match
-from starlette.types import Scope
+from starlette.routing import compile_path
 
 from trolleybus.pages import Pages
 
@@ -95,7 +95,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
-            error.headers = {**(error.headers or {}), "Allow": ", ".join(_methods_of(app, request.scope))}
+            error.headers = {**(error.headers or {}), "Allow": ", ".join(_methods_of(app, request.url.path))}
         return respond(request, as_problem(error))
 
     @app.exception_handler(RequestValidationError)
@@ -103,10 +103,13 @@ def install(app: FastAPI) -> None:
         return respond(request, _validation_problem(error.errors()))
 
 
-def _methods_of(app: FastAPI, scope: Scope) -> list[str]:
+def _methods_of(app: FastAPI, path: str) -> list[str]:
     """What a path allows, over all its routes: the framework names the first one's methods only."""
-    partly = [route for route in app.routes if route.matches(scope)[0] is Match.PARTIAL]
-    return sorted({method for route in partly for method in getattr(route, "methods", None) or ()})
+    found: set[str] = set()
+    for route in iter_route_contexts(app.routes):
+        if route.path and route.methods and compile_path(route.path)[0].match(path):
+            found |= route.methods
+    return sorted(found)
 
 
 def as_problem(error: HTTPException) -> Problem:

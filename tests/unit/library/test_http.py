@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 
 from tests.unit.library.sample_service import build, sample_settings
@@ -93,6 +93,19 @@ async def test_an_unknown_path_is_a_404_and_a_wrong_method_a_405_with_what_is_al
     response = await client.delete("/api/v1/busy")
     problem(response, 405)
     assert response.headers["allow"] == "GET"
+
+
+async def test_a_wrong_method_is_told_those_of_all_routes_of_the_path(app: FastAPI, client: httpx2.AsyncClient) -> None:
+    router = APIRouter(prefix="/api/v1/things")
+
+    @router.get("/{thing}")
+    async def read(thing: str) -> None: ...
+
+    @router.put("/{thing}")
+    async def write(thing: str) -> None: ...
+
+    app.include_router(router)
+    assert (await client.delete("/api/v1/things/7")).headers["allow"] == "GET, PUT"
 
 
 async def test_a_declared_body_over_the_limit_is_refused(client: httpx2.AsyncClient) -> None:
