@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -113,8 +114,7 @@ class Sender:
         asked = 0.0
         while True:
             await asyncio.sleep(LOOK_IDLE_S)
-            if self._kafka is not None:
-                self._kafka.poll(0)
+            self._poll()
             if self._is_away and time.monotonic() - asked > ASK_AGAIN_S:
                 asked = time.monotonic()
                 await self._ask()
@@ -124,28 +124,26 @@ class Sender:
 
     async def send_outgoing(self, outgoing: Sequence[Outgoing]) -> None:
         """Returns after all acks; raises KafkaUnavailable when one is missing, QueueFull. Order is kept within a key."""
-        if self._kafka is None or self._loop is None:
+        kafka = self._kafka
+        if kafka is None or self._loop is None:
             raise RuntimeError("the sender is used outside its `async with`")
         done = self._loop.create_future()
         delivery = _Delivery(len(outgoing), done, self._loop.time() + self._timeout_s)
-        produce = self._kafka.produce
+        produce = kafka.produce
         try:
             for one in outgoing:
                 produce(one.topic, one.value, one.key, on_delivery=delivery, headers=list(one.headers))
         except BufferError:
             raise QueueFull("librdkafka's queue is full") from None
         except KafkaException as error:
-            self._replace_if_useless(error.args[0])
+            if error.args[0].code() == KafkaError._FATAL:
+                self._replace(kafka, error.args[0])
             raise KafkaUnavailable(f"Kafka takes no record: {error.args[0]}") from error
         self._waiting[delivery] = None
         if self._looking is None:
             self._looking = self._loop.call_later(LOOK_S, self._look)
         try:
             await done
-        except KafkaUnavailable:
-            if delivery.error is not None:
-                self._replace_if_useless(delivery.error)
-            raise
         finally:
             self._waiting.pop(delivery, None)
         self._is_away = False
@@ -155,7 +153,7 @@ class Sender:
         self._looking = None
         if self._kafka is None or self._loop is None:
             return
-        self._kafka.poll(0)
+        self._poll()
         now = self._loop.time()
         for delivery in self._waiting:
             if delivery.until > now:
@@ -186,11 +184,22 @@ class Sender:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._is_away = True
 
-    def _replace_if_useless(self, error: KafkaError) -> None:
+    def _poll(self) -> None:
+        """Hears what librdkafka has to tell. What is fatal to it, it raises here, once."""
+        kafka = self._kafka
+        if kafka is None:
+            return
+        try:
+            kafka.poll(0)
+        except KafkaException as error:
+            self._replace(kafka, error.args[0])
+
+    def _replace(self, useless: Producer, error: KafkaError) -> None:
         """A producer that lost its place in the order of its records takes none any more; a new one begins anew."""
-        if not error.fatal() or self._kafka is None:
+        if useless is not self._kafka:
             return
         logger.error("a new producer takes the place of one that can send no more", error=str(error))
-        useless, self._kafka = self._kafka, self._made()
+        self._kafka = self._made()
         useless.purge()
-        useless.poll(0)
+        with suppress(KafkaException):  # Those who wait for it hear so now; it has been told of already.
+            useless.poll(0)

@@ -1,0 +1,51 @@
+"""The sender on librdkafka, with a real broker."""
+
+import asyncio
+import ctypes
+import uuid
+from pathlib import Path
+
+import confluent_kafka
+import pytest
+from confluent_kafka import KafkaError, Producer
+
+from services.ingest.sender import Sender
+from tests.integration.ingest_harness import world
+from trolleybus.envelope import Outgoing
+from trolleybus.producer import KafkaUnavailable
+
+
+def break_for_good(producer: Producer) -> None:
+    """What librdkafka's own tests have for an error that no producer survives. Its handle is the object's first field."""
+    (library,) = (Path(confluent_kafka.__file__).parents[1] / "confluent_kafka.libs").glob("librdkafka*")
+    inject = ctypes.CDLL(str(library)).rd_kafka_test_fatal_error
+    inject.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p]
+    handle = ctypes.cast(id(producer) + object.__basicsize__, ctypes.POINTER(ctypes.c_void_p))[0]
+    assert inject(handle, KafkaError.UNKNOWN_PRODUCER_ID, b"injected") == KafkaError.NO_ERROR
+
+
+@pytest.mark.parametrize("is_noticed_first", [True, False])
+async def test_what_is_fatal_to_the_producer_makes_one_new_one_and_hangs_nobody(
+    env: dict[str, str], is_noticed_first: bool
+) -> None:
+    async with world(env, f"sender-{uuid.uuid4().hex[:6]}.") as around:
+        topic = around.topics["cart.activity"].full_name
+        bootstrap = env["KAFKA_BOOTSTRAP_SERVERS"]
+        async with Sender(bootstrap, timeout_s=10, most_records=1000, most_bytes=10**7) as sender:
+
+            async def send() -> None:
+                await asyncio.wait_for(sender.send_outgoing([Outgoing(topic, b"key", b"value", [])]), 15)
+
+            await send()
+            first = sender._kafka
+            assert first is not None
+            break_for_good(first)
+            if is_noticed_first:
+                sender._poll()
+            else:
+                outcomes = await asyncio.gather(*(send() for _ in range(5)), return_exceptions=True)
+                assert all(isinstance(one, KafkaUnavailable) for one in outcomes[:1])
+            second = sender._kafka
+            assert second is not first
+            await send()
+            assert sender._kafka is second
