@@ -53,7 +53,8 @@ class Gateway:
                 continue
             accepted.append(translation)
             results.append(Accepted(translation.event_id, translation.left_out))
-        self._metrics.events.labels(source, "", "refused").inc(len(events) - len(accepted))
+        if len(accepted) < len(events):
+            self._metrics.events.labels(source, "", "refused").inc(len(events) - len(accepted))
         if accepted:
             await self._publish(source, accepted, sealed)
         return results
@@ -73,7 +74,7 @@ class Gateway:
             outcome = "accepted"
         finally:
             for translation in accepted:
-                self._metrics.events.labels(source, translation.kind, outcome).inc()
+                self._metrics.event(source, translation.kind, outcome)
         for record in records:
             if isinstance(record, CartActivity):
                 for mark in record.marks:

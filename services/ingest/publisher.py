@@ -113,7 +113,7 @@ class Publisher:
                 del self._waiting[request]
         self._metrics.ack_seconds.observe(self._clock() - began)
         for one in sealed:
-            self._metrics.records.labels(one.topic).inc()
+            self._metrics.record(one.topic)
 
     def _is_slow(self) -> bool:
         oldest = next(iter(self._waiting.values()), None)

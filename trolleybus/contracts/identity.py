@@ -8,6 +8,7 @@ import hmac
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Literal
 
@@ -20,6 +21,10 @@ LONGEST_EMAIL = 254
 LONGEST_TEXT = 4096
 LONGEST_BEYOND_ASCII = 512
 """Of an identity as it was sent: normalising marks that combine takes time by the square of their number."""
+
+
+REMEMBERED = 16_384
+"""Identities whose hash is at hand: a shopper is seen many times within minutes."""
 
 
 class BadIdentity(ValueError):
@@ -53,10 +58,11 @@ class IdentityHasher:
         if not secrets:
             raise ValueError("an installation needs at least one secret")
         self._newest_first = sorted(secrets, key=lambda secret: -secret.version)
+        self._newest = lru_cache(maxsize=REMEMBERED)(partial(_hash, self._newest_first[0]))
 
     def hash(self, store_id: str, kind: str, value: str) -> str:
         """Hash of an already normalised value, e.g. `email:v1:5f2a…`."""
-        return _hash(self._newest_first[0], store_id, kind, value)
+        return self._newest(store_id, kind, value)
 
     def all_versions(self, store_id: str, kind: str, value: str) -> tuple[str, ...]:
         """Hashes under every version of the secret, newest first: for matching while a secret is rotated."""

@@ -12,7 +12,7 @@ from fastapi.middleware import Middleware
 from fastapi.routing import iter_route_contexts
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry, ProcessCollector
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trolleybus import __version__
 from trolleybus.http import problems
@@ -31,10 +31,13 @@ class _App(FastAPI):
     def __init__(self, *, front: Callable[[ASGIApp], ASGIApp] | None, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._front = front
+        self._entry: ASGIApp | None = None
 
-    def build_middleware_stack(self) -> ASGIApp:
-        stack = super().build_middleware_stack()
-        return self._front(stack) if self._front else stack
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._entry is None:
+            self._entry = self._front(super().__call__) if self._front else super().__call__
+        scope["app"] = self
+        await self._entry(scope, receive, send)
 
 
 def create_app(

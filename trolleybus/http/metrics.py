@@ -12,6 +12,7 @@ class HttpMetrics:
     """Labels are bounded: routes are templates ("none" when nothing matched), methods the known ones."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._found: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._requests = Counter(
             "trolleybus_http_requests_total",
             "Requests answered, by route template and status (0: cut off before an answer)",
@@ -28,6 +29,12 @@ class HttpMetrics:
 
     def observe(self, method: str, route: str, status: int, seconds: float | None) -> None:
         method = method if method in _METHODS else "OTHER"
-        self._requests.labels(method, route, str(status)).inc()
+        place = method, route, status
+        found = self._found.get(place)  # Asking a metric for its labels takes longer than counting.
+        if found is None:
+            counted, timed = self._requests.labels(method, route, str(status)), self._seconds.labels(method, route)
+            found = self._found[place] = counted, timed
+        counted, timed = found
+        counted.inc()
         if seconds is not None:
-            self._seconds.labels(method, route).observe(seconds)
+            timed.observe(seconds)

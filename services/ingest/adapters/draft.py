@@ -21,7 +21,7 @@ REPEATABLE = Flaw(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # Not frozen: made for each event, in a third of the time.
 class Named:
     """What an event says of itself and its shopper, as the source wrote it; "" where absent."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import orjson
@@ -12,6 +13,7 @@ from services.ingest.adapters.seam import Arrival, Refused
 from services.ingest.api.bodies import Items, hash_of, idempotency_key, items_of
 from services.ingest.api.callers import Caller, Directory, caller_of
 from services.ingest.api.payloads import Payload, flaws_of
+from services.ingest.api.quick import Odd
 from services.ingest.domain import marks
 from services.ingest.domain.pace import Pace
 from services.ingest.domain.translation import Translation
@@ -49,6 +51,7 @@ class Endpoint(Generic[P]):
     list_name: str
     payload: type[P]
     adapter: Callable[[P, Arrival], Translation]
+    quick: Callable[[object], P]
 
 
 class Intake:
@@ -97,21 +100,23 @@ class Intake:
         batch = await items_of(request, endpoint.list_name, self._max_events, self.max_bytes)
         await self.limit(caller, endpoint.scope, len(batch.items))
         key = idempotency_key(request)
-        arrival = Arrival(
-            store=caller.store,
-            hasher=self.hasher,
-            received_at=received_at,
-            sent_at=batch.sent_at,
-            is_public=caller.is_public,
-            user_agent=browser_of(request),
-            country=self.country_of(request),
-        )
+        user_agent, country = browser_of(request), self.country_of(request)
         events: list[Translation | Refused] = []
         for index, item in enumerate(batch.items):
             if index and not index % A_TURN:
                 await self.turn(caller)
-            fallback = f"{key}:{index}" if key else ""
-            events.append(_read(item, endpoint, replace(arrival, fallback_id=fallback, raw_hash=hash_of(item))))
+            arrival = Arrival(
+                store=caller.store,
+                hasher=self.hasher,
+                received_at=received_at,
+                sent_at=batch.sent_at,
+                is_public=caller.is_public,
+                user_agent=user_agent,
+                country=country,
+                fallback_id=f"{key}:{index}" if key else "",
+                raw_hash=partial(hash_of, item),
+            )
+            events.append(_read(item, endpoint, arrival))
         return _answer(await self.take(caller, endpoint.source, events), batch)
 
     def caller(self, request: Incoming, scope: str, key_in_body: str = "") -> Caller:
@@ -169,6 +174,8 @@ class Intake:
 
     async def turn(self, caller: Caller) -> None:
         """Before work that takes long: lets other stores' requests pass; 503 where too many of this store's wait."""
+        if self._turns.now():
+            return
         try:
             await self._turns.mine(caller.store.store_id)
         except Crowded as error:
@@ -205,7 +212,11 @@ def country_in(request: Incoming, header: str) -> str:
 
 def _read(item: Any, endpoint: Endpoint[P], arrival: Arrival) -> Translation | Refused:
     try:
-        return endpoint.adapter(endpoint.payload.model_validate(item), arrival)
+        try:
+            payload = endpoint.quick(item)
+        except Odd:
+            payload = endpoint.payload.model_validate(item)
+        return endpoint.adapter(payload, arrival)
     except ValidationError as error:
         return Refused(*flaws_of(error, endpoint.payload))
     except Refused as refused:

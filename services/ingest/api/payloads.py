@@ -24,6 +24,8 @@ from services.ingest.domain.translation import Flaw
 LARGEST_QUANTITY = 100_000
 LARGEST_STOCK = 1_000_000_000
 MOST_LINES = 500
+LONGEST_ID = 200
+LONGEST_TEXT = 500
 MOST_FLAWS = 50
 
 
@@ -69,11 +71,12 @@ Amount = Annotated[
     ),
 ]
 Time = Annotated[int, BeforeValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})]
-Id = Annotated[str, StringConstraints(max_length=200), AfterValidator(_id)]
-Needed = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S"), AfterValidator(_id)]
-Text = Annotated[str, StringConstraints(max_length=500), AfterValidator(_no_nul)]
+Id = Annotated[str, StringConstraints(max_length=LONGEST_ID), AfterValidator(_id)]
+Needed = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_ID, pattern=r"\S"), AfterValidator(_id)]
+Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT), AfterValidator(_no_nul)]
 Long = Annotated[str, AfterValidator(_no_nul)]
 Currency = Annotated[str, AfterValidator(plain.currency), Field(description="ISO 4217; the store's where absent.")]
+Quantity = Annotated[int, BeforeValidator(_pieces), Field(ge=0, le=LARGEST_QUANTITY)]
 TraitName = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_no_nul)]
 TraitValue = Annotated[
     str,
@@ -119,7 +122,7 @@ class Line(Payload):
     variant_id: Id = ""
     line_id: Id = Field("", description="Parts two lines of one product; product and variant where absent.")
     name: Text = ""
-    quantity: Annotated[int, BeforeValidator(_pieces), Field(ge=0, le=LARGEST_QUANTITY)] | None = Field(
+    quantity: Quantity | None = Field(
         None, description="Pieces, 1 where absent. item_removed without it takes the whole line out."
     )
     unit_price: Amount | None = Field(None, description="Price of one piece as displayed, in major units.")
@@ -128,6 +131,9 @@ class Line(Payload):
     image_url: Long = ""
     category: Text = ""
     brand: Text = ""
+
+
+Lines = Annotated[tuple[Line, ...], Field(max_length=MOST_LINES)]
 
 
 class CartEvent(Event):
@@ -150,7 +156,7 @@ class CartEvent(Event):
     session_id: Id = ""
     device: Text = Field("", description="desktop, mobile, tablet, app, …")
     user_agent: Long = Field("", description="The shopper's, when a server sends on their behalf.")
-    lines: Annotated[tuple[Line, ...], Field(max_length=MOST_LINES)] | None = None
+    lines: Lines | None = None
     discount: Amount | None = Field(None, description="Discount on the whole cart (cart_updated).")
     currency: Currency = ""
     cart_url: Long = Field("", description="Where the shopper finds this cart again; on the shop's own host.")
@@ -169,7 +175,7 @@ class Order(Event):
     discount: Amount | None = None
     shipping: Amount | None = None
     tax: Amount | None = None
-    lines: Annotated[tuple[Line, ...], Field(max_length=MOST_LINES)] = ()
+    lines: Lines = ()
     coupons: Annotated[tuple[Text, ...], Field(max_length=50)] = ()
     refunded: Amount | None = Field(None, description="What this refund gave back (order_refunded).")
     reason: Text = ""

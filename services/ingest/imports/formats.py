@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -29,7 +30,7 @@ def read(line: bytes | None, take: Format, arrival: Arrival) -> Translation:
         document = parse(line)
     except Problem as problem:
         raise Refused(Flaw("", f"not JSON: {problem.detail}")) from None
-    return take(document, replace(arrival, raw_hash=hash_of(document)))
+    return take(document, replace(arrival, raw_hash=partial(hash_of, document)))
 
 
 def native_line(document: object, arrival: Arrival) -> Translation:

@@ -21,7 +21,9 @@ STORE = StoreConfig(
 
 def arrival(**changes: Any) -> Arrival:
     values: dict[str, Any] = {"store": STORE, "hasher": HASHER, "received_at": NOW, "raw_hash": "the-raw-event"}
-    return Arrival(**{**values, **changes})
+    values.update(changes)
+    raw_hash = values.pop("raw_hash")
+    return Arrival(**values, raw_hash=lambda: raw_hash)
 
 
 def hashed(kind: str, value: str) -> str:

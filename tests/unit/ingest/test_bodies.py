@@ -2,13 +2,14 @@
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.api.bodies import MAX_DEPTH, hash_of, parse
+from services.ingest.api.bodies import MAX_DEPTH, _parse_slowly, hash_of, parse
 from trolleybus.http import Problem
 
 JSON = st.recursive(
@@ -48,6 +49,54 @@ def test_what_is_no_strict_json_is_refused_and_said_where(body: bytes, said: str
 @given(JSON)
 def test_what_is_json_is_read_as_it_is(value: object) -> None:
     assert parse(json.dumps(value).encode()) == value
+
+
+LITERALS = st.sampled_from(
+    [
+        "1",
+        "-0",
+        "-0.0",
+        "1e400",
+        "0.1e-400",
+        "1E5",
+        "1" * 19,
+        "9" * 25,
+        "9" * 400 + ".5",
+        "[1",
+        "nul",
+        "NaN",
+        '"a\\"b"',
+        '"\\ud800"',
+        '"\\\\"',
+        '"\\\\\\""',
+        '"\\u0022"',
+        "{}",
+        "[]",
+        "true",
+    ]
+)
+NAMES = st.sampled_from(["a", "b", "\\u0061", '\\"', "\\\\"])
+WRITTEN = st.recursive(
+    LITERALS | JSON.map(json.dumps),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda found: "[" + ", ".join(found) + "]")
+        | st.lists(st.tuples(NAMES, inner), max_size=3).map(
+            lambda found: "{" + ",".join(f'"{name}" : {value}' for name, value in found) + "}"
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@given(WRITTEN | st.integers(28, 36).map(lambda deep: "[" * deep + "]" * deep))
+def test_the_quick_parser_reads_and_refuses_what_the_thorough_one_does(text: str) -> None:
+    def read(parser: Callable[[bytes], object]) -> object:
+        try:
+            return repr(parser(text.encode()))
+        except Problem as problem:
+            return problem.detail
+
+    assert read(parse) == read(_parse_slowly)
 
 
 @given(st.binary(max_size=200))
