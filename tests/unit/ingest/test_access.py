@@ -31,6 +31,7 @@ def test_a_key_may_what_its_kind_may_narrowed_by_its_scopes(kind: str, scopes: t
         ("null", False),
         ("https://[::1", False),
         ("https://shop.example.com:99999", False),
+        ("https://shop.example.com:8443", False),
     ],
 )
 def test_an_origin_is_listed_only_as_itself(origin: str, listed: bool) -> None:

@@ -94,3 +94,12 @@ def test_a_process_asks_for_more_while_it_spends_quickly_and_for_less_when_it_re
     lease.spend(10.0, 3)
     assert lease.is_short(10.8, 1.0)
     assert lease.ask(10.8, 1, 16) == 3
+
+
+def test_a_bucket_gives_nothing_where_it_holds_less_than_is_needed_and_keeps_what_it_has() -> None:
+    bucket = Bucket(Plan.of(Limit(1, 100), LARGEST), 0.0)
+    held = bucket.grant(0.0, 1, bucket.plan.bucket - 5).remaining
+    assert held == 5
+    refused = bucket.grant(0.0, 6, 10)
+    assert (refused.tokens, refused.remaining) == (0, 5)
+    assert bucket.grant(0.0, 5, 10).tokens == 5

@@ -179,6 +179,13 @@ async def test_an_order_of_the_file_ends_the_cart_that_its_shopper_had_in_the_fi
     assert ended.cart_id == "c-9"
 
 
+async def test_an_imports_orders_are_acknowledged_before_the_cart_activity_they_end(tmp_path: Path) -> None:
+    topics = Topics(calls=1)
+    with pytest.raises(KafkaUnavailable):
+        await import_(written(tmp_path / "file", [CART, ORDERED]), topics)
+    assert [type(one) for one in topics.sent] == [OrderPlaced]
+
+
 async def test_P1_an_import_that_was_cut_off_goes_on_and_ends_with_the_same_records(tmp_path: Path) -> None:
     """The cart is known from before the cut although its lines are not sent again."""
     count = 3 * BATCH

@@ -122,6 +122,7 @@ def test_an_events_id_comes_from_its_own_id_then_the_requests_key_then_the_event
     by_hash = read(unnamed, raw_hash="h1").event_id
     assert by_hash != read(unnamed, raw_hash="h2").event_id
     assert len({own, by_key, by_hash}) == 3
+    assert by_key != read({"event": "cart_emptied", "event_id": "k:0"}).event_id
 
 
 def test_an_event_that_could_not_be_told_from_its_repeat_is_refused() -> None:

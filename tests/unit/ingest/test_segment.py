@@ -131,6 +131,13 @@ def test_bots_that_say_so_are_marked() -> None:
     assert activity(track("Product Viewed", GAME, context=crawler)).marks == ("bot",)
 
 
+def test_an_order_ends_its_cart_whatever_its_agent_is_called() -> None:
+    crawler = {**BROWSER, "userAgent": "Mozilla/5.0 (compatible; examplebot/2.1; +http://example.com/bot.html)"}
+    records = translation(track("Order Completed", ORDER, context=crawler), arrival()).records
+    (ended,) = [one for one in records if isinstance(one, CartActivity)]
+    assert (ended.kind, ended.marks) == ("order_placed", ())
+
+
 @pytest.mark.parametrize(
     ("changed", "field"),
     [
