@@ -266,15 +266,16 @@ def _resume(state: CartState, activity: Activity, at: int) -> Effect:
 
 
 def _thinned(levels: tuple[Fired, ...]) -> tuple[Fired, ...]:
-    """MAX_EARLIER of them: the first always stays, and of those between the ones that fired again later go before others."""
+    """MAX_EARLIER of them: the first of each duration and the last stay before the others, and of those the later ones."""
     surplus = len(levels) - MAX_EARLIER
     if surplus <= 0:
         return levels
-    first, *rest = levels
-    newest = {level.seconds: level for level in rest}
-    leaving = [level for level in rest if newest[level.seconds] is not level][:surplus]
-    kept = [level for level in rest if level not in leaving]
-    return (first, *kept[1 - MAX_EARLIER :])
+    firsts = {level.seconds: level for level in reversed(levels)}
+    lasts = {level.seconds: level for level in levels}
+    between = [level for level in levels if level is not firsts[level.seconds] and level is not lasts[level.seconds]]
+    leaving = set(map(id, between[:surplus]))
+    kept = [level for level in levels if id(level) not in leaving]
+    return (kept[0], *kept[1 - MAX_EARLIER :])
 
 
 def _close(state: CartState, status: Status, at: int) -> None:

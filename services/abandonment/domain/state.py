@@ -21,7 +21,8 @@ LIVE, IMPORTED, HELD = 0, 1, 2
 """Where a cart's records come from: some are live; all are imported; all are imported and the import has not ended."""
 
 MAX_IDENTITIES = 32
-MAX_EARLIER = 32
+MAX_EARLIER = 512
+"""Levels remembered of a cart's earlier episodes: an order that comes late answers those due by its own time."""
 MAX_ORDERS = 16
 
 ROW_VERSION = 2

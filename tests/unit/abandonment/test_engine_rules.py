@@ -380,6 +380,21 @@ def test_an_open_row_never_leaves_and_a_closed_one_does() -> None:
     assert leaves_at(cart.state, setting()) == START + 6 * MINUTE + 2 * DAY
 
 
+def test_an_order_that_comes_after_the_cart_was_left_a_hundred_times_more_answers_the_levels_of_its_own_time() -> None:
+    cart = filled()
+    fired = [cart.silence(HOUR)]
+    for number in range(1, 111):
+        cart.hear(activity("lines_added", 2 * number * HOUR, line("b")))
+        fired.append(cart.silence((2 * number + 1) * HOUR))
+    ordered = activity("order_placed", 21 * HOUR + MINUTE, order_id="o-1")  # Of after the eleventh time.
+    (recovered,) = cart.hear(ordered, 300 * HOUR)[-1:]
+    assert isinstance(recovered, CartRecovered)
+    last = fired[10][-1]
+    assert isinstance(last, CartAbandoned)
+    assert (recovered.episode_id, recovered.last_level_at) == (last.episode_id, last.due_at)
+    assert recovered.levels_fired == (900, 3600)
+
+
 def test_a_cart_that_is_left_time_and_again_forgets_no_level_that_was_told() -> None:
     """Its levels are kept in bounds, each of them."""
     cart = Cart()
@@ -387,7 +402,7 @@ def test_a_cart_that_is_left_time_and_again_forgets_no_level_that_was_told() -> 
     cart.hear(activity("lines_added", 0, line("a")))
     cart.silence(2 * HOUR)
     at = 3 * HOUR
-    for _ in range(60):
+    for _ in range(600):
         cart.hear(activity("product_viewed", at, config_version=2))
         cart.silence(at + HOUR)
         at += 2 * HOUR
