@@ -31,7 +31,7 @@ def _at_once(measure: Callable[[Ground], Awaitable[list[Figure]]]) -> Callable[[
 
 
 BENCHES = (
-    Bench(("gateway.",), _at_once(bench_gateway.measure)),
+    Bench(("gateway.",), bench_gateway.measure),
     *(Bench(names, measure) for measure, names in bench_detector.PARTS.items()),
     Bench(("replay.",), bench_replay.measure),
     Bench(("line.", "memory."), _at_once(bench_line.measure)),

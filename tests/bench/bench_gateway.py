@@ -1,15 +1,27 @@
-"""gateway.requests_per_second: single events with ack, one core for the gateway, the rest on the other."""
+"""gateway.*: events with ack over HTTP, one core for the gateway, the rest on the other; interleaved with a bare ASGI app."""
 
 from __future__ import annotations
 
 import json
+import os
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import psutil
 
 from tests.bench.figures import Figure, compared
 from tests.bench.ground import MEASURED_CORE, OTHER_CORE, Ground, answering, load, program
 
-RUNS = 3
-SECONDS = 6.0
-CONNECTIONS = 48
+RUNS = int(os.environ.get("RUNS", "5"))
+SECONDS = float(os.environ.get("SECONDS", "6"))
+FLAT_S = float(os.environ.get("FLAT_SECONDS", "600"))
+CONNECTIONS, BATCH_CONNECTIONS, BATCH = 128, 16, 50
+PATH = "/api/v1/carts/track"
+OURS, ALONE, BARE = "services.ingest", "tests.bench.gateway_alone", "tests.bench.bare_gateway"
 
 
 def bodies() -> list[str]:
@@ -25,48 +37,125 @@ def bodies() -> list[str]:
                 "lines": [
                     {"product_id": "P001", "name": "Oak desk lamp", "quantity": 1 + number % 3, "unit_price": "24.90"}
                 ],
-            }
+            },
+            separators=(",", ":"),
         )
         for number in range(20_000)
     ]
 
 
-async def measure(ground: Ground) -> list[Figure]:
-    """Interleaved runs of the gateway and of the bare app; ratio of each pair."""
-    key = await ground.open_store("bench-gateway", (900,))
-    ours: list[float] = []
-    bare: list[float] = []
+def batches(events: Sequence[str]) -> list[str]:
+    """The same, fifty a request."""
+    return [f'{{"events":[{",".join(events[at : at + BATCH])}]}}' for at in range(0, len(events), BATCH)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A program under load: where it listens, its process."""
+
+    port: int
+    process: psutil.Process
+    key: str
+
+    def load(self, requests: Sequence[str], connections: int, seconds: float, rate: float = 0) -> Any:
+        report = load(
+            self.port, PATH, self.key, requests, connections=connections, seconds=seconds, core=OTHER_CORE, rate=rate
+        )
+        if set(report["answers"]) != {"202"}:
+            raise RuntimeError(f"the answers were {report['answers']}")
+        return report
+
+    def rate(self, requests: Sequence[str], connections: int) -> float:
+        """Requests a second; the first second warms up."""
+        self.load(requests, connections, 1.0)
+        report = self.load(requests, connections, SECONDS)
+        return float(report["answers"]["202"] / report["seconds"])
+
+    def rss_mib(self) -> float:
+        return float(self.process.memory_info().rss) / 2**20
+
+
+class _Programs:
+    """Starts one at a time."""
+
+    def __init__(self, ground: Ground, key: str) -> None:
+        self._key = key
+        self._bootstrap = ground.env["KAFKA_BOOTSTRAP_SERVERS"]
+        self._bare_port = int(ground.env["ANALYTICS_URL"].rpartition(":")[2])  # Nothing else uses it here.
+        self._port = int(ground.env["INGEST_URL"].rpartition(":")[2])
+        limits = {"RATE_LIMIT_PER_SECOND": "1000000", "RATE_LIMIT_BURST": "1000000"}
+        self._env = {**ground.env, **limits, "HOST": "127.0.0.1", "LOG_LEVEL": "warning"}
+
+    @contextmanager
+    def running(self, module: str) -> Iterator[_Run]:
+        port = self._bare_port if module == BARE else self._port
+        arguments = [str(port), self._bootstrap, "cart.activity.v1"] if module == BARE else []
+        with program(module, *arguments, core=MEASURED_CORE, env={**self._env, "PORT": str(port)}) as process:
+            yield _Run(port, psutil.Process(process.pid), self._key)
+
+    async def rates(self, module: str, loads: Sequence[tuple[Sequence[str], int]]) -> tuple[list[float], float]:
+        """Requests a second of each load, and the memory afterwards."""
+        with self.running(module) as run:
+            await answering(f"http://127.0.0.1:{run.port}/readyz")
+            return [run.rate(requests, connections) for requests, connections in loads], run.rss_mib()
+
+
+async def measure(ground: Ground) -> AsyncIterator[Figure]:
+    """Interleaved runs; the ratio of each pair."""
+    programs = _Programs(ground, await ground.open_store("bench-gateway", (900,)))
     events = bodies()
-    bare_port = int(ground.env["ANALYTICS_URL"].rpartition(":")[2])  # A port of this stack that nothing else uses here
-    gateway_port = int(ground.env["INGEST_URL"].rpartition(":")[2])
-    env = {**ground.env, "RATE_LIMIT_PER_SECOND": "1000000", "RATE_LIMIT_BURST": "1000000"}
+    loads = [(events, CONNECTIONS), (batches(events), BATCH_CONNECTIONS)]
     await ground.pin_servers(OTHER_CORE)
+    found: dict[str, list[list[float]]] = {OURS: [], BARE: [], ALONE: []}
+    peaks: list[float] = []
     for _ in range(RUNS):
-        for port, module, results in (
-            (gateway_port, ["services.ingest"], ours),
-            (
-                bare_port,
-                ["tests.bench.bare_gateway", str(bare_port), ground.env["KAFKA_BOOTSTRAP_SERVERS"], "cart.activity.v1"],
-                bare,
-            ),
-        ):
-            with program(
-                *module, core=MEASURED_CORE, env={**env, "HOST": "127.0.0.1", "PORT": str(port), "LOG_LEVEL": "warning"}
-            ):
-                await answering(f"http://127.0.0.1:{port}/readyz")
-                for seconds in (1.0, SECONDS):  # The first one warms up.
-                    report = load(
-                        port,
-                        "/api/v1/carts/track",
-                        key,
-                        events,
-                        connections=CONNECTIONS,
-                        seconds=seconds,
-                        core=OTHER_CORE,
-                    )
-                    answers = report["answers"]
-                    if set(answers) != {"202"}:
-                        raise RuntimeError(f"{module[0]} answered {answers}")
-                results.append(answers["202"] / report["seconds"])
-    note = f"{CONNECTIONS} connections, single events with ack; baseline: tests/bench/bare_gateway.py (raw body to librdkafka)"
-    return [compared("gateway.requests_per_second", ours, bare, "requests/s", note)]
+        for module, results in found.items():
+            rates, rss = await programs.rates(module, loads if module != ALONE else loads[:1])
+            results.append(rates)
+            if module == OURS:
+                peaks.append(rss)
+    singles = {module: [rates[0] for rates in results] for module, results in found.items()}
+    asked = f"{RUNS} interleaved runs of {SECONDS:g} s, one core"
+    bare = "baseline: tests/bench/bare_gateway.py (raw body to librdkafka)"
+    note = f"single events with ack, {CONNECTIONS} connections, {asked}; {bare}"
+    yield compared("gateway.requests_per_second", singles[OURS], singles[BARE], "requests/s", note)
+    by_batch = {module: [BATCH * rates[1] for rates in found[module]] for module in (OURS, BARE)}
+    note = f"batches of {BATCH} with ack, {BATCH_CONNECTIONS} connections, {asked}; {bare}, a record an event"
+    yield compared("gateway.batch_events_per_second", by_batch[OURS], by_batch[BARE], "events/s", note)
+    shares = [1 - ours / alone for ours, alone in zip(singles[OURS], singles[ALONE], strict=True)]
+    yield Figure(
+        name="gateway.identity_and_limiter_share",
+        value=round(median(shares), 3),
+        unit="of the rate",
+        note=f"what the rate lacks to the gateway without identity map and limiter, {asked}",
+    )
+    yield await _at_half_peak(programs, events, median(singles[OURS]) / 2)
+    yield await _memory(programs, events, median(peaks))
+
+
+async def _at_half_peak(programs: _Programs, events: Sequence[str], rate: float) -> Figure:
+    found = []
+    for _ in range(RUNS):
+        with programs.running(OURS) as run:
+            await answering(f"http://127.0.0.1:{run.port}/readyz")
+            run.load(events, CONNECTIONS, 1.0, rate)
+            found.append(run.load(events, CONNECTIONS, SECONDS, rate)["p99_ms"])
+    note = f"at {rate:.0f} requests/s, from when a request was due; {RUNS} runs of {SECONDS:g} s, {CONNECTIONS} connections"
+    return Figure(name="gateway.p99_ms_at_half_peak", value=round(median(found), 2), unit="ms", note=note)
+
+
+async def _memory(programs: _Programs, events: Sequence[str], peak: float) -> Figure:
+    """At peak; and how it goes on under the same load."""
+    with programs.running(OURS) as run:
+        await answering(f"http://127.0.0.1:{run.port}/readyz")
+        run.load(events, CONNECTIONS, min(30.0, FLAT_S / 4))
+        first, until = run.rss_mib(), time.monotonic() + FLAT_S
+        largest = first
+        while time.monotonic() < until:
+            run.load(events, CONNECTIONS, min(30.0, FLAT_S / 4))
+            largest = max(largest, run.rss_mib())
+        last = run.rss_mib()
+    note = (
+        f"after each run at peak rate; over {FLAT_S:g} s at peak from {first:.0f} to {last:.0f}, at most {largest:.0f}"
+    )
+    return Figure(name="gateway.rss_mib", value=round(max(peak, largest), 1), unit="MiB", note=note)

@@ -120,7 +120,17 @@ def program(*arguments: str, core: int, env: dict[str, str] | None = None) -> It
         process.wait(10)
 
 
-def load(port: int, path: str, key: str, bodies: Sequence[str], *, connections: int, seconds: float, core: int) -> Any:
+def load(
+    port: int,
+    path: str,
+    key: str,
+    bodies: Sequence[str],
+    *,
+    connections: int,
+    seconds: float,
+    core: int,
+    rate: float = 0,
+) -> Any:
     """Run the HTTP load on one core; its report, as tests/bench/http_load.py tells of it."""
     done = subprocess.run(
         [
@@ -135,6 +145,7 @@ def load(port: int, path: str, key: str, bodies: Sequence[str], *, connections: 
             str(seconds),
             path,
             key,
+            str(rate),
         ],
         input="\n".join(bodies).encode(),
         stdout=subprocess.PIPE,

@@ -1,7 +1,8 @@
-"""A closed-loop HTTP load: so many connections, each sends its next request when the answer is there.
+"""An HTTP load: so many connections, each sends its next request when the answer is there, or at a rate.
 
-Run as a program, so that it has a core of its own: `python -m tests.bench.http_load PORT CONNECTIONS SECONDS < requests`,
-where the requests are newline-separated JSON bodies; prints {"answers": {status: n}, "seconds": s, "p50_ms": …, "p99_ms": …}.
+Run as a program, so that it has a core of its own: `python -m tests.bench.http_load PORT CONNECTIONS SECONDS PATH KEY RATE
+< requests`, where RATE is requests a second over all connections (0: as fast as they are answered; else what an answer took
+counts from when its request was due), and the requests are newline-separated JSON bodies; prints {"answers": {status: n}, "seconds": s, "p50_ms": …, "p99_ms": …}.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ class _Connection(asyncio.Protocol):
     def __init__(self, load: _Load) -> None:
         self._load = load
         self._buffer = b""
-        self._sent = 0.0
+        self._due = 0.0
         self._transport: Any = None
 
     def connection_made(self, transport: Any) -> None:  # uvloop has transports of its own
         self._transport = transport
+        self._due = self._load.first()
         self._next()
 
     def data_received(self, data: bytes) -> None:
@@ -35,14 +37,21 @@ class _Connection(asyncio.Protocol):
         if len(body) < length:
             return
         self._buffer = body[length:]
-        self._load.answered(int(head[9:12]), time.perf_counter() - self._sent)
+        self._load.answered(int(head[9:12]), time.perf_counter() - self._due)
         self._next()
 
     def _next(self) -> None:
         if self._load.over():
             self._transport.close()
             return
-        self._sent = time.perf_counter()
+        now = time.perf_counter()
+        self._due = self._due + self._load.interval if self._load.interval else now
+        if self._due > now:
+            asyncio.get_running_loop().call_later(self._due - now, self._send)
+        else:
+            self._send()
+
+    def _send(self) -> None:
         self._transport.write(self._load.next_request())
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -50,13 +59,20 @@ class _Connection(asyncio.Protocol):
 
 
 class _Load:
-    def __init__(self, requests: list[bytes], connections: int, seconds: float) -> None:
+    def __init__(self, requests: list[bytes], connections: int, seconds: float, rate: float) -> None:
+        self.interval = connections / rate if rate else 0.0
+        self._phase = 0.0
         self._requests = cycle(requests)
         self._until = time.perf_counter() + seconds
         self._open = connections
         self.done = asyncio.Event()
         self.answers: Counter[int] = Counter()
         self.latencies: list[float] = []
+
+    def first(self) -> float:
+        """When a connection begins; they are spread over an interval."""
+        self._phase += self.interval * 0.618
+        return time.perf_counter() + (self._phase % self.interval if self.interval else 0.0)
 
     def over(self) -> bool:
         return time.perf_counter() >= self._until
@@ -74,9 +90,9 @@ class _Load:
             self.done.set()
 
 
-async def _run(port: int, connections: int, seconds: float, requests: list[bytes]) -> dict[str, object]:
+async def _run(port: int, connections: int, seconds: float, requests: list[bytes], rate: float) -> dict[str, object]:
     loop = asyncio.get_running_loop()
-    load = _Load(requests, connections, seconds)
+    load = _Load(requests, connections, seconds, rate)
     started = time.perf_counter()
     for _ in range(connections):
         await loop.create_connection(lambda: _Connection(load), "127.0.0.1", port)
@@ -96,7 +112,7 @@ def main() -> None:
     import uvloop
 
     port, connections, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    path, key = sys.argv[4], sys.argv[5]
+    path, key, rate = sys.argv[4], sys.argv[5], float(sys.argv[6])
     requests = []
     for line in sys.stdin.buffer.read().splitlines():
         head = (
@@ -105,7 +121,7 @@ def main() -> None:
         )
         requests.append(head.encode() + line)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        print(json.dumps(runner.run(_run(port, connections, seconds, requests))))
+        print(json.dumps(runner.run(_run(port, connections, seconds, requests, rate))))
 
 
 if __name__ == "__main__":
