@@ -168,6 +168,7 @@ async def test_what_cannot_be_asked_is_refused(ingest: Ingest, path: str) -> Non
 
 
 async def test_the_command_does_the_same_and_reads_secrets_from_its_input(ingest: Ingest, shop: Shop) -> None:
+    assert "integration connect" in await command(ingest, "list", "--store", shop.store_id)
     made = json.loads(
         await command(
             ingest, "connect", "shopify", "--store", shop.store_id, "--set", "shop_domain=my-shop.myshopify.com", "--json",
@@ -177,6 +178,9 @@ async def test_the_command_does_the_same_and_reads_secrets_from_its_input(ingest
     number = made["integration_id"]
     assert made["secrets"][0]["last4"] == "cdef"
     assert number in await command(ingest, "list", "--store", shop.store_id, "--json")
+    listed = await command(ingest, "list", "--store", shop.store_id)
+    assert number in listed
+    assert "…" not in listed
     assert "3210" in await command(ingest, "rotate", number, "--overlap", "0", stdin=OTHER)
     assert "NOT  event" in await command(ingest, "test", number, code=1)
     assert "is disconnected" in await command(ingest, "disconnect", number)

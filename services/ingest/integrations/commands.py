@@ -62,13 +62,21 @@ def list_integrations(
     if as_json:
         typer.echo(json.dumps(found))
         return
-    table = Table(Column("id", no_wrap=True), "store", "kind", "state", "settings", "last event")
+    if not found:
+        typer.echo("None. `trolleybus integration connect KIND --store ID` connects one.")
+        return
+    folded = (Column(name, overflow="fold") for name in ("store", "kind", "state", "settings", "last event"))
+    table = Table(Column("id", no_wrap=True), *folded)
     for one in found:
         told = ", ".join(one["settings"].values())
-        table.add_row(
-            one["integration_id"], one["store_id"], one["kind"], one["state"], told, one["last_event_at"] or "never"
-        )
+        table.add_row(one["integration_id"], one["store_id"], one["kind"], one["state"], told, _minute(one))
     console.print(table)
+
+
+def _minute(one: dict[str, Any]) -> str:
+    """When the last event came, UTC: short, so that nothing is cut off where a terminal is narrow."""
+    at: str | None = one["last_event_at"]
+    return at[:16].replace("T", " ") if at else "never"
 
 
 @integration.command()
