@@ -10,7 +10,11 @@ from tests.bench.ground import Ground
 
 PARTS: Mapping[Callable[[Ground], AsyncIterator[Figure]], tuple[str, ...]] = {
     rate.measure: ("detector.events_per_second", "detector.transactions_cost"),
-    many_carts.measure: ("detector.rate_at_1m_carts", "detector.rss_at_1m_carts_mib"),
+    many_carts.measure: (
+        "detector.rate_at_1m_carts",
+        "detector.rate_at_1m_carts_uniform",
+        "detector.rss_at_1m_carts_mib",
+    ),
     timeliness.measure: ("detector.due_to_topic_p50_ms", "detector.due_to_topic_p99_ms"),
     takeover.measure_cold: ("detector.takeover_1m_carts_seconds",),
     takeover.measure_standby: ("detector.takeover_standby_seconds",),

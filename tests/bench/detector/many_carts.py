@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 from itertools import chain
 from random import Random
 from statistics import median
+from typing import NamedTuple
 
-from tests.bench.detector.mix import opening, spread
+from tests.bench.detector.mix import AT_ONCE, browsed, opening, spread
 from tests.bench.detector.sizes import RUNS, carts, events
 from tests.bench.detector.worker import fresh_worker
 from tests.bench.detector.world import World, open_world
@@ -24,51 +25,74 @@ MIDDLE = (0.1, 0.9)
 
 
 async def measure(ground: Ground) -> AsyncIterator[Figure]:
-    """detector.rate_at_1m_carts, detector.rss_at_1m_carts_mib."""
+    """detector.rate_at_1m_carts, detector.rate_at_1m_carts_uniform, detector.rss_at_1m_carts_mib."""
     count, many = events(EVENTS), carts(MANY)
     few = max(1, many * FEW // MANY)
     ground.pin(OTHER_CORE, os.getpid())
     large, small = [await open_world(ground, prefix, LEVELS) for prefix in ("large.", "small.")]
     for world, number in ((large, many), (small, few)):
         print(f"  writing a log of {number:,} carts", flush=True)
-        log = chain(opening(number), spread(Random(1), number * EARLIER + count, number))
+        random = Random(1)
+        earlier = chain(opening(number), spread(random, number * EARLIER, number))
+        log = chain(earlier, browsed(random, count, number), spread(random, count, number))
         await asyncio.to_thread(world.write, log)
     await ground.pin_servers(OTHER_CORE)
-    rates: list[float] = []
-    bare: list[float] = []
-    rss: list[float] = []
-    pss: list[float] = []
+    at_many: list[Stretch] = []
+    at_few: list[Stretch] = []
     for run in range(RUNS):
-        rate, highest, shared = await _stretch(large, many, count)
-        rates.append(rate)
-        rss.append(highest)
-        pss.append(shared)
-        bare.append((await _stretch(small, few, count))[0])
-        print(f"  run {run + 1}: {rates[-1]:,.0f} and {bare[-1]:,.0f} events/s, {rss[-1]:,.0f} MiB", flush=True)
-    note = (
-        f"{many:,} open carts against {few:,}, both with {1 + EARLIER} events a cart before; then {count:,} events "
-        f"uniformly over all carts, kinds as published but without orders, so that all stay open; "
-        f"levels {', '.join(map(str, LEVELS))} s, none due"
+        at_many.append(await _stretch(large, many, count))
+        at_few.append(await _stretch(small, few, count))
+        print(f"  run {run + 1}: {at_many[-1]}; {few:,} carts: {at_few[-1]}", flush=True)
+    both = (
+        f"{many:,} open carts against {few:,}, both with {1 + EARLIER} events a cart before; kinds as published but without "
+        f"orders, so that all stay open; levels {', '.join(map(str, LEVELS))} s, none due"
     )
-    yield compared("detector.rate_at_1m_carts", rates, bare, "events/s", note)
+    yield compared(
+        "detector.rate_at_1m_carts",
+        [one.visits for one in at_many],
+        [one.visits for one in at_few],
+        "events/s",
+        f"{count:,} events in visits as published, to {AT_ONCE:,} carts at a time at most; {both}",
+    )
+    yield compared(
+        "detector.rate_at_1m_carts_uniform",
+        [one.uniform for one in at_many],
+        [one.uniform for one in at_few],
+        "events/s",
+        f"the worst case: {count:,} events uniformly over all carts, so that nearly each reads another row; {both}",
+    )
     yield Figure(
         name="detector.rss_at_1m_carts_mib",
-        value=round(median(rss), 1),
+        value=round(median(one.rss for one in at_many), 1),
         unit="MiB",
         note=f"the highest resident memory while working at {many:,} open carts, median of {RUNS} runs; "
-        f"proportional set size at the end {median(pss):,.0f} MiB",
+        f"proportional set size at the end {median(one.pss for one in at_many):,.0f} MiB",
     )
 
 
-async def _stretch(world: World, number: int, count: int) -> tuple[float, float, float]:
-    """Events a second, the highest resident memory and the last proportional one (MiB)."""
+class Stretch(NamedTuple):
+    """Events a second, in visits and uniformly; the highest resident memory and the last proportional one (MiB)."""
+
+    visits: float
+    uniform: float
+    rss: float
+    pss: float
+
+    def __str__(self) -> str:
+        return f"{self.visits:,.0f} events/s in visits, {self.uniform:,.0f} uniformly, {self.rss:,.0f} MiB"
+
+
+async def _stretch(world: World, number: int, count: int) -> Stretch:
     async with fresh_worker(world, "detector") as worker:
         filled = number * (1 + EARLIER)
         rss: list[float] = []
-        steady = await worker.steady(
-            filled + count * MIDDLE[0], filled + count * MIDDLE[1], lambda _: rss.append(worker.rss_mib())
-        )
+        rates = [
+            await worker.steady(
+                start + count * MIDDLE[0], start + count * MIDDLE[1], lambda _: rss.append(worker.rss_mib())
+            )
+            for start in (filled, filled + count)
+        ]
         waiting = await worker.total("timers_waiting")
         if waiting < number:
             raise RuntimeError(f"{waiting:,.0f} of {number:,} carts wait for a time: the others are not open")
-        return steady.rate, max(rss), worker.pss_mib()
+        return Stretch(rates[0].rate, rates[1].rate, max(rss), worker.pss_mib())

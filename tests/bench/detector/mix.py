@@ -21,6 +21,10 @@ BROWSING: Mapping[str, float] = {**SHOPPING, "snapshot": 3 / 20 + 1 / 30, "order
 """The same without orders: every cart stays open."""
 
 RETURNS = 0.03
+OF_A_VISIT = 10
+"""Events, at the mean."""
+AT_ONCE = 40_000
+"""Carts that shoppers are at, of 200,000 that live for a fifth of the log each."""
 BLOCK = 10_000
 
 
@@ -55,7 +59,17 @@ def opening(carts: int) -> Iterator[Event]:
     return (("snapshot", cart) for cart in range(carts))
 
 
+def browsed(random: Random, events: int, carts: int) -> Iterator[Event]:
+    """Visits to carts that are open already, as many at once as there are in the published mix; all stay open."""
+    at_once = min(carts, AT_ONCE)
+    for number, kind in zip(range(events), kinds(random, BROWSING), strict=False):
+        cart = (number // OF_A_VISIT + int(random.random() * at_once)) % carts
+        if random.random() < RETURNS:
+            cart = int(random.random() * carts)
+        yield kind, cart
+
+
 def spread(random: Random, events: int, carts: int) -> Iterator[Event]:
-    """Activity uniformly over all carts, which stay open."""
+    """Activity uniformly over all carts, which stay open: the worst case, no shop's."""
     for _, kind in zip(range(events), kinds(random, BROWSING), strict=False):
         yield kind, int(random.random() * carts)
