@@ -83,10 +83,11 @@ class FastPath:
         began = time.perf_counter()
         status = 0
         message = await receive()
-        body: bytes = message.get("body", b"")
+        parts: list[bytes] = [message.get("body", b"")]
         while message.get("more_body"):
             message = await receive()
-            body += message.get("body", b"")
+            parts.append(message.get("body", b""))
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
         if message["type"] == "http.disconnect":
             self._metrics.observe("POST", scope["path"], 0, time.perf_counter() - began)
             return
