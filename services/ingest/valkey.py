@@ -54,7 +54,7 @@ class Valkey:
     def status(self) -> PartStatus:
         """Always ok: the gateway works without it, and says so."""
         away = time.monotonic() < self._silent_until
-        return PartStatus(ok=True, detail="away: no rate limit, no identity map" if away else "")
+        return PartStatus(ok=True, detail="away: rate limits are each process's own, no identity map" if away else "")
 
     async def aclose(self) -> None:
         await self._client.aclose()

@@ -155,4 +155,4 @@ async def _in_use(client: Redis) -> str:
 
 
 def _away() -> RebuildError:
-    return RebuildError("Valkey does not answer; the map in use was not changed: try again when it is back")
+    return RebuildError("Valkey does not answer: run it again when it is back")
