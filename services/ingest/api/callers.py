@@ -41,7 +41,7 @@ def caller_of(request: Incoming, directory: Directory, scope: str, now: int, key
             403,
             "This key may not do this",
             f"a {key.kind} key of this store lacks the scope {scope!r}"
-            + ("; send orders from the shop's server with its secret key" if key.kind == "write" else ""),
+            + ("; the shop's server has it, with the store's secret key" if key.kind == "write" else ""),
             field="header/authorization",
         )
     is_public = key.kind != "secret"
