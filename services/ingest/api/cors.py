@@ -34,11 +34,11 @@ class Cors:
         if scope["type"] != "http" or not scope["path"].startswith(_PREFIXES):
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        origin = headers.get("origin", "")
-        if not origin:
+        if not any(name == b"origin" and value for name, value in scope["headers"]):
             await self._app(scope, receive, send)
             return
+        headers = Headers(scope=scope)
+        origin = headers.get("origin", "")
         is_ours = normalise_origin(origin) in self._known()
         if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
             await self._preflight(origin, is_ours, send)
