@@ -61,8 +61,8 @@ WRITTEN = (
     PrivacyRequested,
     Product,
 )
-TURNS_EACH_PASS = 2
-"""Requests begun a pass of the event loop: enough that a pass is no burden, few enough that none waits long."""
+WORK_EACH_PASS = 8
+"""Events begun a pass of the event loop: enough that a pass is no burden, few enough that none waits long."""
 
 
 def build(settings: IngestSettings) -> FastAPI:
@@ -108,7 +108,7 @@ def build(settings: IngestSettings) -> FastAPI:
             key_part=settings.rate_limit_key_share,
             largest=settings.max_events_per_request,
         ),
-        turns=Turns(each_pass=TURNS_EACH_PASS, most_waiting=settings.max_requests_waiting),
+        turns=Turns(each_pass=WORK_EACH_PASS, most_waiting=settings.max_requests_waiting),
         publisher=publisher,
         gateway=Gateway(publisher, identities, metrics),
         metrics=metrics,

@@ -11,32 +11,34 @@ class Crowded(Exception):
 
 
 class Turns:
-    """A turn is a moment to begin some work that does not wait. `each_pass` are given a pass of the event loop, between
-    which it also reads what has come from others."""
+    """A turn is a moment to begin some work that does not wait, measured in events. About `each_pass` events' work is
+    begun a pass of the event loop; between passes it reads what has come from others."""
 
     def __init__(self, *, each_pass: int, most_waiting: int) -> None:
         self._each_pass = each_pass
         self._left = each_pass
         self._room = Room(most_waiting)
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # The store whose turn it is comes first.
+        self._waiting: dict[
+            str, deque[tuple[asyncio.Future[None], int]]
+        ] = {}  # The store whose turn it is comes first.
         self._is_due = False
 
-    def now(self) -> bool:
+    def now(self, work: int = 1) -> bool:
         """A turn at once, where nobody waits for one."""
-        if self._waiting or not self._left:
+        if self._waiting or self._left <= 0:
             return False
-        self._left -= 1
+        self._left -= work
         self._go_on()
         return True
 
-    async def mine(self, store_id: str) -> None:
+    async def mine(self, store_id: str, work: int = 1) -> None:
         """Returns when it is the store's turn; raises Crowded."""
-        if self.now():
+        if self.now(work):
             return
         if not self._room.fits(store_id, 1):
             raise Crowded(f"{self._room.total} requests wait for their turn, too many of them this store's")
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(store_id, deque()).append(turn)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(store_id, deque()).append((turn, work))
         self._go_on()
         self._room.take(store_id, 1)
         try:
@@ -52,14 +54,14 @@ class Turns:
     def _next_pass(self) -> None:
         self._is_due = False
         self._left = self._each_pass
-        while self._left and self._waiting:
+        while self._left > 0 and self._waiting:
             store_id = next(iter(self._waiting))
             queue = self._waiting.pop(store_id)
-            turn = queue.popleft()
+            turn, work = queue.popleft()
             if queue:
                 self._waiting[store_id] = queue  # Behind the others.
             if not turn.done():
                 turn.set_result(None)
-                self._left -= 1
+                self._left -= work
         if self._left < self._each_pass:
             self._go_on()

@@ -32,7 +32,7 @@ from trolleybus.telemetry import get_logger
 logger = get_logger(__name__)
 P = TypeVar("P", bound=Payload)
 
-A_TURN = 25
+A_TURN = 10
 """Events of a batch that are read in one turn."""
 
 
@@ -170,14 +170,14 @@ class Intake:
         verdict = self._limiter.take(*take) or await self._limiter.acquire(*take)
         if not verdict.allowed:
             raise self._too_many(verdict, scope)
-        await self.turn(caller)
+        await self.turn(caller, min(events, A_TURN))
 
-    async def turn(self, caller: Caller) -> None:
+    async def turn(self, caller: Caller, work: int = A_TURN) -> None:
         """Before work that takes long: lets other stores' requests pass; 503 where too many of this store's wait."""
-        if self._turns.now():
+        if self._turns.now(work):
             return
         try:
-            await self._turns.mine(caller.store.store_id)
+            await self._turns.mine(caller.store.store_id, work)
         except Crowded as error:
             self._metrics.turned_away.labels("crowded").inc()
             raise _behind(str(error)) from None

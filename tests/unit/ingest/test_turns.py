@@ -38,6 +38,23 @@ async def test_without_a_crowd_nobody_waits() -> None:
     assert turns.now()
 
 
+async def test_long_work_of_one_store_does_not_go_before_the_short_work_of_another() -> None:
+    turns = Turns(each_pass=8, most_waiting=10_000)
+    done: list[str] = []
+
+    async def batch() -> None:
+        for _ in range(10):
+            await turns.mine("flood", 10)
+            done.append("flood")
+
+    flood = [asyncio.create_task(batch()) for _ in range(20)]
+    await flood[0]
+    before = len(done)
+    await asyncio.gather(*(worked(turns, "quiet", done) for _ in range(3)))
+    assert done[before:].count("flood") <= 8
+    await asyncio.gather(*flood)
+
+
 async def test_one_store_cannot_fill_the_queue() -> None:
     turns = Turns(each_pass=1, most_waiting=10)
     assert turns.now()
