@@ -1,0 +1,1 @@
+"""A partition's rows as a log of batches in files."""
