@@ -5,7 +5,6 @@ Times are milliseconds since the epoch, UTC. An empty value means absent. The sc
 
 from dataclasses import dataclass
 
-
 SCOPES_OF_KIND = {
     "write": frozenset({"carts", "customers", "segment"}),  # Public: stands in the shop's pages.
     "secret": frozenset(
