@@ -171,7 +171,7 @@ class Worker:
         """Endless. Raises KafkaError, and what the process must end for."""
         began = monotonic()
         self._reached = {}
-        await self._keep_stores(share)
+        self._keep_stores(share)
         async with AsyncExitStack() as stack:
             journals = {number: self._new_journal(number) for number in share.active}
             feed, log_ends = self._new_feed(), self._new_log_ends()
@@ -211,13 +211,12 @@ class Worker:
             await asyncio.sleep(0)
         return partitions
 
-    async def _keep_stores(self, share: Share) -> None:
+    def _keep_stores(self, share: Share) -> None:
         mine = share.active | share.standby
         for number in set(self._stores) - mine:
             self._stores.pop(number).close()
         for number in mine - set(self._stores):
             self._stores[number] = self._disk.open(number)
-            await asyncio.sleep(0)  # Some tenths of a second where carts are many.
         self._metrics.partitions.labels("active").set(len(share.active))
         self._metrics.partitions.labels("standby").set(len(share.standby))
 

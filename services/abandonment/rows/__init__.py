@@ -1,1 +1,0 @@
-"""A partition's rows as a log of batches in files."""
