@@ -23,8 +23,11 @@ class StoreIndex:
         self._versions: dict[str, dict[int, StoreConfig]] = defaultdict(dict)
         self._latest: dict[str, StoreConfig] = {}
         self._keys: dict[str, tuple[StoreConfig, StoreKey]] = {}
+        self.changes = 0
+        """How many versions were added: whoever derives something from the stores makes it anew when this moves."""
 
     def add(self, config: StoreConfig) -> None:
+        self.changes += 1
         self._versions[config.store_id][config.version] = config
         known = self._latest.get(config.store_id)
         if known is not None and known.version > config.version:

@@ -94,10 +94,13 @@ class Player:
         await self._send(story, action, happened, done)
 
     async def _send(self, story: Story, action: Action, happened: int, done: Done) -> None:
-        key = self.storefront.write_key if action.path.endswith("/track") else self.storefront.secret_key
+        is_track = action.path.endswith("/track")
+        key = self.storefront.write_key if is_track else self.storefront.secret_key
         sent = now_ms()
         body = {**action.body, "occurred_at": rfc3339(happened)}
-        headers = {"Authorization": f"Bearer {key}", "User-Agent": story.user_agent}
+        if is_track:
+            body["user_agent"] = story.user_agent  # As a shop's server tells it.
+        headers = {"Authorization": f"Bearer {key}"}
         for _ in range(action.times):
             await self._post(self.storefront.ingest_url + action.path, body, headers)
         deed = Deed(

@@ -19,6 +19,9 @@ class Directory(Protocol):
 
     def all(self) -> Collection[StoreConfig]: ...
 
+    @property
+    def changes(self) -> int: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

@@ -1,8 +1,5 @@
 """Cross-origin requests: answered for the origins that stores list; which key may come from where is checked later."""
 
-import time
-from collections.abc import Callable
-
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -10,7 +7,6 @@ from services.ingest.api.callers import Directory
 from services.ingest.domain.access import normalise_origin
 
 _PREFIXES = ("/api/", "/v1/")
-_FRESH_S = 1.0
 _EXPOSED = "Retry-After, RateLimit, RateLimit-Policy, X-Request-Id"
 _PREFLIGHT = {
     "access-control-allow-methods": "GET, POST",
@@ -23,12 +19,11 @@ _PREFLIGHT = {
 class Cors:
     """A preflight carries no key, so it is answered for the origins of all active stores."""
 
-    def __init__(self, app: ASGIApp, directory: Directory, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, app: ASGIApp, directory: Directory) -> None:
         self._app = app
         self._directory = directory
-        self._clock = clock
         self._origins: frozenset[str] = frozenset()
-        self._fresh_until = float("-inf")
+        self._as_of = -1
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(_PREFIXES):
@@ -56,10 +51,10 @@ class Cors:
         await self._app(scope, receive, send_with_origin)
 
     def _known(self) -> frozenset[str]:
-        if self._clock() >= self._fresh_until:
+        if self._as_of != self._directory.changes:
+            self._as_of = self._directory.changes
             listed = (origin for store in self._directory.all() if store.active for origin in store.origins)
             self._origins = frozenset(filter(None, map(normalise_origin, listed)))
-            self._fresh_until = self._clock() + _FRESH_S
         return self._origins
 
     async def _preflight(self, origin: str, is_ours: bool, send: Send) -> None:
