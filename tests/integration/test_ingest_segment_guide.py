@@ -1,40 +1,31 @@
 """Every command of the guide for Segment, run as it stands there."""
 
-import asyncio
-import os
-import re
-import sys
 import uuid
 from pathlib import Path
 
+from tests.integration.guides import commands_of, run
 from tests.integration.ingest_harness import running, world
-
-GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "segment.md"
 
 
 async def test_every_command_of_the_guide_for_segment_does_what_it_says(env: dict[str, str], tmp_path: Path) -> None:
-    commands = re.findall(r"```bash\n(.*?)```", await asyncio.to_thread(GUIDE.read_text), re.DOTALL)
+    commands = await commands_of("segment.md")
     assert len(commands) == 3
     async with (
         world(env, f"segment-guide-{uuid.uuid4().hex[:6]}.") as around,
         running(around, tmp_path / "log") as gateway,
     ):
         shop = await gateway.open_shop("guide")
-        settings = {"INGEST_URL": gateway.url, "WRITE_KEY": shop.write_key, "STORE_ID": shop.store_id}
-        settings["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        settings = {
+            **gateway.env,
+            "INGEST_URL": gateway.url,
+            "WRITE_KEY": shop.write_key,
+            "STORE_ID": shop.store_id,
+        }
         said = []
         for command in commands:
-            shell = await asyncio.create_subprocess_exec(
-                "bash",
-                "-euc",
-                command,
-                env={**os.environ, **gateway.env, **settings},
-                cwd=tmp_path,
-                stdout=asyncio.subprocess.PIPE,
-            )
-            output, _ = await asyncio.wait_for(shell.communicate(), 60)
-            assert shell.returncode == 0, (command, output)
-            said.append(output.decode())
+            code, output = await run(command, settings, tmp_path)
+            assert code == 0, (command, output)
+            said.append(output)
         assert [text.count('"accepted"') for text in said] == [1, 2, 0]
         assert '"warnings"' not in said[1]
         assert "Imported 2 lines" in said[2]

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import confluent_kafka
 import pytest
+from aiokafka import AIOKafkaConsumer
 from confluent_kafka import KafkaError, Producer
 
 from services.ingest.sender import Sender
 from tests.integration.ingest_harness import world
+from trolleybus.contracts.partition import partition_of
 from trolleybus.envelope import Outgoing
 from trolleybus.producer import KafkaUnavailable
 
@@ -49,3 +51,22 @@ async def test_what_is_fatal_to_the_producer_makes_one_new_one_and_hangs_nobody(
             assert second is not first
             await send()
             assert sender._kafka is second
+
+
+async def test_a_record_stands_on_the_partition_where_every_client_looks_for_its_key(env: dict[str, str]) -> None:
+    keys = {b"store:cart-%d" % number for number in range(50)}
+    async with world(env, f"sender-{uuid.uuid4().hex[:6]}.") as around:
+        topic = around.topics["cart.activity"].full_name
+        bootstrap = env["KAFKA_BOOTSTRAP_SERVERS"]
+        async with Sender(bootstrap, timeout_s=10, most_records=1000, most_bytes=10**7) as sender:
+            await sender.send_outgoing([Outgoing(topic, key, b"value", []) for key in sorted(keys)])
+        reader = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+        await reader.start()
+        try:
+            partitions = len(reader.partitions_for_topic(topic))
+            async with asyncio.timeout(20):
+                found = [await reader.getone() for _ in keys]
+        finally:
+            await reader.stop()
+    assert partitions > 1
+    assert {one.key: one.partition for one in found} == {key: partition_of(key, partitions) for key in keys}

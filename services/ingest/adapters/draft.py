@@ -49,8 +49,8 @@ class Named:
         return self.places.get(name, f"/{name}")
 
 
-class Stamp(TypedDict):
-    """The fields that every record of the gateway has."""
+class Origin(TypedDict):
+    """Where a record comes from: the fields of every record of the gateway."""
 
     id: str
     store_id: str
@@ -59,6 +59,11 @@ class Stamp(TypedDict):
     received_at: int
     source: str
     source_event_id: str
+
+
+class Stamp(Origin):
+    """The same, and whom the record is about."""
+
     customer_id: str
     identities: tuple[str, ...]
 
@@ -159,8 +164,8 @@ class Draft:
             self.flaws.append(Flaw(field, str(error)))
             return Money(), False
 
-    def stamp(self, record: str, occurred_at: int, ordinal: int | str = 0) -> Stamp:
-        return Stamp(
+    def origin(self, record: str, occurred_at: int, ordinal: int | str = 0) -> Origin:
+        return Origin(
             id=ids.record_of(self.event_id, record, ordinal),
             store_id=self.arrival.store.store_id,
             occurred_at=occurred_at,
@@ -168,6 +173,11 @@ class Draft:
             received_at=self.arrival.received_at,
             source=self._source,
             source_event_id=self.source_event_id,
+        )
+
+    def stamp(self, record: str, occurred_at: int, ordinal: int | str = 0) -> Stamp:
+        return Stamp(
+            **self.origin(record, occurred_at, ordinal),
             customer_id=self.key,
             identities=tuple(identity.hash for identity in self.identities),
         )

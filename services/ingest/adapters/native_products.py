@@ -21,15 +21,8 @@ def product(told: CatalogueProduct, arrival: Arrival) -> Translation:
     price = draft.money("/price", told.price, currency)
     before = draft.money("/compare_at_price", told.compare_at_price, currency)
     draft.refuse_flawed()
-    stamp = draft.stamp("Product", event_time(told.occurred_at, draft.sent_at, arrival.received_at))
     record = Product(
-        id=stamp["id"],
-        store_id=stamp["store_id"],
-        occurred_at=stamp["occurred_at"],
-        imported=stamp["imported"],
-        received_at=stamp["received_at"],
-        source=stamp["source"],
-        source_event_id=stamp["source_event_id"],
+        **draft.origin("Product", event_time(told.occurred_at, draft.sent_at, arrival.received_at)),
         product_id=told.product_id,
         name=told.name,
         url=draft.soft("/url", told.url, draft.shop_address),

@@ -35,7 +35,7 @@ def test_P8_no_bytes_do_more_harm_than_a_problem(body: bytes, encoding: str) -> 
 
 @pytest.mark.parametrize(
     ("encoding", "bomb"),
-    [("gzip", gzip.compress(b"a" * 200_000_000)), ("br", br(b"a" * 200_000_000))],
+    [("gzip", gzip.compress(b"a" * 200_000_000, mtime=0)), ("br", br(b"a" * 200_000_000))],
 )
 def test_P8_a_bomb_costs_no_more_than_the_bound(encoding: str, bomb: bytes) -> None:
     tracemalloc.start()
@@ -62,8 +62,8 @@ def test_one_byte_more_than_the_bound_is_too_much() -> None:
     ("encoding", "body", "status"),
     [
         ("gzip", b"{}", 400),
-        ("gzip", gzip.compress(b"{}")[:-1], 400),
-        ("gzip", gzip.compress(b"{}") * 2, 400),
+        ("gzip", gzip.compress(b"{}", mtime=0)[:-1], 400),
+        ("gzip", gzip.compress(b"{}", mtime=0) * 2, 400),
         ("br", br(b"{}" * 100)[:-2], 400),
         ("br", b"no brotli at all", 400),
         ("deflate", b"{}", 415),

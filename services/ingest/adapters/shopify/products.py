@@ -18,16 +18,9 @@ def product(webhook: Webhook) -> Translation:
     images = root.each("images") or []
     image = root.inner("image")
     before = message.money(shown, "compare_at_price")
-    stamp = message.draft.stamp("Product", message.occurred_at)
     return message.translation(
         Product(
-            id=stamp["id"],
-            store_id=stamp["store_id"],
-            occurred_at=stamp["occurred_at"],
-            imported=stamp["imported"],
-            received_at=stamp["received_at"],
-            source=stamp["source"],
-            source_event_id=stamp["source_event_id"],
+            **message.draft.origin("Product", message.occurred_at),
             product_id=message.require(root.id("id"), "id", "a product has an id"),
             name=root.text("title"),
             url=_address(message, root),
