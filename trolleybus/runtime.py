@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import uvicorn
@@ -34,22 +35,41 @@ class ServiceFailed(Exception):
     """A background loop died or the start failed; the log has said how."""
 
 
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What a process of several has from the first: the socket, and a pipe's end that tells when that one is gone."""
+
+    listener: socket.socket
+    lifeline: int
+
+
 def start(settings_class: type[SettingsT], build: Callable[[SettingsT], FastAPI]) -> NoReturn:
     """The whole of a service's __main__: settings, logging, app, run, exit code."""
+    settings = settle_settings(settings_class)
+    run_service(build(settings), settings)
+
+
+def settle_settings(settings_class: type[SettingsT]) -> SettingsT:
+    """The settings, and the logging that they want; exit code 2 where one is missing or wrong."""
     try:
         settings = settings_class.load()
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - logging is not configured without settings
         sys.exit(2)
     configure_logging(settings.service, settings.log_level)
-    run_service(build(settings), settings)
+    return settings
 
 
-def run_service(app: FastAPI, settings: ServiceSettings) -> NoReturn:
+def run_service(app: FastAPI, settings: ServiceSettings, inherited: Inherited | None = None) -> NoReturn:
     """Serves until SIGTERM or SIGINT (exit code 0) or until a loop dies (exit code 1)."""
+    run(_until_stopped(app, settings, inherited))
+
+
+def run(main: Coroutine[Any, Any, None]) -> NoReturn:
+    """A process from here on: exit code 0 when it returns, 1 for ServiceFailed."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
-            runner.run(_until_stopped(app, settings))
+            runner.run(main)
         except ServiceFailed as error:
             logger.error("stopped", reason=str(error))  # noqa: TRY400 - the trace was logged where it happened
             sys.exit(1)
@@ -62,7 +82,7 @@ async def serve(app: FastAPI, settings: ServiceSettings) -> None:
     Cancelling drains first, and returns when it is done. Raises ServiceFailed when a background loop died.
     """
     stop = asyncio.Event()
-    serving = asyncio.ensure_future(_serve(app, settings, stop))
+    serving = asyncio.ensure_future(_serve(app, settings, stop, listen(settings.host, settings.port)))
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
@@ -111,17 +131,25 @@ class _Server(uvicorn.Server):
             raise ServiceFailed("the service could not start") from None
 
 
-async def _until_stopped(app: FastAPI, settings: ServiceSettings) -> None:
+async def _until_stopped(app: FastAPI, settings: ServiceSettings, inherited: Inherited | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await _serve(app, settings, stop)
+    if inherited is None:
+        await _serve(app, settings, stop, listen(settings.host, settings.port))
+        return
+
+    def let_go() -> None:
+        loop.remove_reader(inherited.lifeline)
+        stop.set()
+
+    loop.add_reader(inherited.lifeline, let_go)  # It reads as ended when the first process is no more.
+    await _serve(app, settings, stop, inherited.listener)
 
 
-async def _serve(app: FastAPI, settings: ServiceSettings, stop: asyncio.Event) -> None:
+async def _serve(app: FastAPI, settings: ServiceSettings, stop: asyncio.Event, listener: socket.socket) -> None:
     readiness: Readiness = app.state.readiness
-    listener = _listen(settings.host, settings.port)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -159,7 +187,8 @@ async def _serve(app: FastAPI, settings: ServiceSettings, stop: asyncio.Event) -
     logger.info("stopped")
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; raises ServiceFailed."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)

@@ -94,6 +94,12 @@ class ServiceSettings(BaseSettings):
             raise SettingsError(_explain(cls, error)) from None
 
 
+class WorkerSettings(ServiceSettings):
+    """Of a service that can be several processes."""
+
+    workers: int = Field(1, ge=1, le=64, description="Processes that share the port")
+
+
 def _explain(cls: type[ServiceSettings], error: ValidationError) -> str:
     sentences = []
     for problem in error.errors(include_url=False, include_input=False, include_context=False):

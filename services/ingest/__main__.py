@@ -2,6 +2,6 @@
 
 from services.ingest.app import build
 from services.ingest.settings import IngestSettings
-from trolleybus.runtime import start
+from trolleybus.workers import start
 
 start(IngestSettings, build)

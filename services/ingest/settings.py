@@ -6,10 +6,10 @@ from typing import ClassVar, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.ingest.integrations.sealing import HOW_TO_MAKE_ONE, KeyRing
-from trolleybus.settings import ServiceSettings
+from trolleybus.settings import ServiceSettings, WorkerSettings
 
 
-class IngestSettings(ServiceSettings):
+class IngestSettings(WorkerSettings):
     """What bounds the gateway: sizes, rates, and how long it waits for Kafka."""
 
     service: ClassVar[str] = "ingest"

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Where the processes of one service keep their metrics, as prometheus-client names it."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+def shown(registry: CollectorRegistry) -> bytes:
+    """The metrics as Prometheus reads them: of all processes together where several share the port."""
+    if SHARED_FOLDER not in os.environ:
+        return generate_latest(registry)
+    whole = CollectorRegistry()
+    MultiProcessCollector(whole)  # type: ignore[no-untyped-call]  # prometheus-client has no types there
+    return generate_latest(whole)
 
 
 class HttpMetrics:

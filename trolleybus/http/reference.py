@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse
 
+from trolleybus.http.health import LOOKS
 from trolleybus.pages import Pages
 
 _MAX_DEPTH = 6
@@ -39,7 +40,7 @@ class Operation:
 def reference_router(pages: Pages) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
-    @router.get("/docs")
+    @router.api_route("/docs", methods=LOOKS)
     async def docs(request: Request) -> HTMLResponse:
         app: FastAPI = request.app
         return pages.render(request, "reference.html", api=app, groups=operations(app.openapi()))

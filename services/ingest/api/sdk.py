@@ -57,10 +57,12 @@ def sdk_router(folder: Path = BUILT) -> APIRouter:
     router = APIRouter(prefix="/sdk/v1", tags=["Browser SDK"])
     current, kept = scripts_in(folder)
 
+    @router.head("/trolleybus.js", include_in_schema=False)
     @router.get("/trolleybus.js", summary="The SDK, current", response_class=Response, responses=_RESPONSES)
     async def latest(request: Request) -> Response:
         return _answer(request, current, _FRESH)
 
+    @router.head("/trolleybus-{build}.js", include_in_schema=False)
     @router.get(
         "/trolleybus-{build}.js",
         summary="One build of the SDK, for ever",

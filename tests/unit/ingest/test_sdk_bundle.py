@@ -57,6 +57,10 @@ def test_the_sdk_comes_compressed_as_the_browser_wishes(client: TestClient, acce
     assert answer.headers["content-type"].startswith("text/javascript")
 
 
+def test_who_asks_for_the_headers_alone_gets_them(client: TestClient) -> None:
+    assert client.head("/sdk/v1/trolleybus.js").headers["etag"] == client.get("/sdk/v1/trolleybus.js").headers["etag"]
+
+
 def test_a_browser_that_has_it_is_told_so(client: TestClient) -> None:
     first = client.get("/sdk/v1/trolleybus.js")
     again = client.get("/sdk/v1/trolleybus.js", headers={"if-none-match": f'"x", W/{first.headers["etag"]}'})

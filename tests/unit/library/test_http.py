@@ -95,6 +95,11 @@ async def test_an_unknown_path_is_a_404_and_a_wrong_method_a_405_with_what_is_al
     assert response.headers["allow"] == "GET"
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/docs"])
+async def test_a_monitor_may_ask_for_the_headers_alone(client: httpx2.AsyncClient, path: str) -> None:
+    assert (await client.head(path)).status_code == (await client.get(path)).status_code
+
+
 async def test_a_wrong_method_is_told_those_of_all_routes_of_the_path(app: FastAPI, client: httpx2.AsyncClient) -> None:
     router = APIRouter(prefix="/api/v1/things")
 
