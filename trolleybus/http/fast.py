@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trolleybus.http.metrics import HttpMetrics
@@ -39,21 +39,32 @@ class Incoming(Protocol):
 
 
 class _Direct:
-    """A request that has come whole."""
+    """A request whose body is read when it is asked for: what nobody asks for, the server drops."""
 
-    __slots__ = ("_body", "_query", "headers")
+    __slots__ = ("_query", "_receive", "headers")
 
-    def __init__(self, headers: dict[str, str], query: bytes, body: bytes) -> None:
+    def __init__(self, headers: dict[str, str], query: bytes, receive: Receive) -> None:
         self.headers = headers
         self._query = query
-        self._body = body
+        self._receive = receive
 
     @property
     def query_params(self) -> Mapping[str, str]:
         return QueryParams(self._query) if self._query else _NO_PARAMETERS
 
     async def body(self) -> bytes:
-        return self._body
+        """Once; raises ClientDisconnect where the client leaves before all is there."""
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            whole: bytes = message.get("body", b"")
+            return whole
+        parts: list[bytes] = []
+        while message["type"] == "http.request":
+            parts.append(message.get("body", b""))
+            if not message.get("more_body"):
+                return b"".join(parts)
+            message = await self._receive()
+        raise ClientDisconnect
 
 
 Take = Callable[[Incoming], Awaitable[bytes]]
@@ -82,19 +93,10 @@ class FastPath:
             return
         began = time.perf_counter()
         status = 0
-        message = await receive()
-        parts: list[bytes] = [message.get("body", b"")]
-        while message.get("more_body"):
-            message = await receive()
-            parts.append(message.get("body", b""))
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        if message["type"] == "http.disconnect":
-            self._metrics.observe("POST", scope["path"], 0, time.perf_counter() - began)
-            return
         with continue_trace(headers.get("traceparent")) as trace:
             request_id = given if REQUEST_ID.fullmatch(given := headers.get("x-request-id", "")) else trace.trace_id
             try:
-                direct = _Direct(headers, scope["query_string"], body)
+                direct = _Direct(headers, scope["query_string"], receive)
                 if request_id is trace.trace_id:  # Which logs carry anyway.
                     answer = await take(direct)
                 else:
@@ -114,6 +116,8 @@ class FastPath:
                     }
                 )
                 await send({"type": "http.response.body", "body": answer})
+            except ClientDisconnect:
+                pass  # Nobody is there to be answered.
             except Exception as error:  # noqa: BLE001 - logged in _as_problem; the client learns the request id only
                 problem = _as_problem(error, scope)
                 if not status:

@@ -1,5 +1,6 @@
 """The way past the framework: which requests take it, and what it does with them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ PATH = "/events"
 
 
 async def take(request: Incoming) -> bytes:
+    if "x-stranger" in request.headers:
+        raise Problem(401, "Unknown")
     body = await request.body()
     if body == b"bad":
         raise Problem(422, "Bad", headers={"Retry-After": "7"})
@@ -25,7 +28,13 @@ async def framework(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def answer(*parts: Message, length: str | None = None, method: str = "POST", path: str = PATH) -> list[Any]:
+async def answer(
+    *parts: Message,
+    length: str | None = None,
+    method: str = "POST",
+    path: str = PATH,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+) -> list[Any]:
     """What was sent for a request that comes in these messages."""
     waiting, sent = list(parts), []
     declared = str(sum(len(part.get("body", b"")) for part in parts)) if length is None else length
@@ -41,7 +50,7 @@ async def answer(*parts: Message, length: str | None = None, method: str = "POST
         "method": method,
         "path": path,
         "query_string": b"",
-        "headers": [(b"content-length", declared.encode())] if declared else [],
+        "headers": [*([(b"content-length", declared.encode())] if declared else []), *headers],
     }
     front = FastPath(framework, {PATH: take}, metrics=HttpMetrics(CollectorRegistry()), max_bytes=10)
     await front(scope, receive, send)
@@ -61,6 +70,11 @@ async def test_a_client_that_leaves_in_the_middle_is_neither_taken_nor_answered(
     assert await answer(part(b"a", more=True), {"type": "http.disconnect"}, length="3") == []
 
 
+async def test_a_stranger_is_refused_before_the_body_is_read() -> None:
+    start, _ = await answer(length="5", headers=[(b"x-stranger", b"1")])  # To read would fail: nothing comes.
+    assert start["status"] == 401
+
+
 async def test_a_problem_is_answered_as_one_with_its_headers() -> None:
     start, _ = await answer(part(b"bad"))
     headers = dict(start["headers"])
@@ -73,6 +87,6 @@ async def test_a_problem_is_answered_as_one_with_its_headers() -> None:
 @pytest.mark.parametrize(
     "odd", [{"length": ""}, {"length": "11"}, {"length": "-1"}, {"length": "x"}, {"method": "GET"}, {"path": "/other"}]
 )
-async def test_whatever_is_odd_goes_the_frameworks_way(odd: dict[str, str]) -> None:
+async def test_whatever_is_odd_goes_the_frameworks_way(odd: dict[str, Any]) -> None:
     start, _ = await answer(part(b"abc"), **odd)
     assert start["status"] == 299
