@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,20 +22,23 @@ RUNS = int(os.environ.get("RUNS", "5"))
 SECONDS = float(os.environ.get("SECONDS", "6"))
 FLAT_S = float(os.environ.get("FLAT_SECONDS", "600"))
 CONNECTIONS, BATCH_CONNECTIONS, BATCH = 128, 16, 50
+SHOPPERS = 10_000
+"""So many that none does more a minute than a person can, and is marked."""
+NEIGHBOURS, NEIGHBOUR_RATE = 16, 200
 PATH = "/api/v1/carts/track"
 OURS, ALONE, BARE = "services.ingest", "tests.bench.gateway_alone", "tests.bench.bare_gateway"
 
 
 def bodies() -> list[str]:
-    """Single native events of 300 to 500 bytes over 5,000 carts."""
+    """Single native events of 300 to 500 bytes, a shopper with one cart each."""
     return [
         json.dumps(
             {
                 "event": "cart_updated",
                 "event_id": f"bench-{number}",
-                "cart_id": f"cart-{number % 5000}",
-                "anonymous_id": f"anon-{number % 5000}",
-                "session_id": f"session-{number % 5000}",
+                "cart_id": f"cart-{number % SHOPPERS}",
+                "anonymous_id": f"anon-{number % SHOPPERS}",
+                "session_id": f"session-{number % SHOPPERS}",
                 "lines": [
                     {"product_id": "P001", "name": "Oak desk lamp", "quantity": 1 + number % 3, "unit_price": "24.90"}
                 ],
@@ -65,6 +70,10 @@ class _Run:
             raise RuntimeError(f"the answers were {report['answers']}")
         return report
 
+    def flood(self, key: str, requests: Sequence[str], seconds: float) -> Any:
+        """As many requests of another store as it can send, whatever is answered."""
+        return load(self.port, PATH, key, requests, connections=CONNECTIONS, seconds=seconds, core=OTHER_CORE)
+
     def rate(self, requests: Sequence[str], connections: int) -> float:
         """Requests a second; the first second warms up."""
         self.load(requests, connections, 1.0)
@@ -87,10 +96,11 @@ class _Programs:
         self._env = {**ground.env, **limits, "HOST": "127.0.0.1", "LOG_LEVEL": "warning"}
 
     @contextmanager
-    def running(self, module: str) -> Iterator[_Run]:
+    def running(self, module: str, **settings: str) -> Iterator[_Run]:
         port = self._bare_port if module == BARE else self._port
         arguments = [str(port), self._bootstrap, "cart.activity.v1"] if module == BARE else []
-        with program(module, *arguments, core=MEASURED_CORE, env={**self._env, "PORT": str(port)}) as process:
+        env = {**self._env, **settings, "PORT": str(port)}
+        with program(module, *arguments, core=MEASURED_CORE, env=env) as process:
             yield _Run(port, psutil.Process(process.pid), self._key)
 
     async def rates(self, module: str, loads: Sequence[tuple[Sequence[str], int]]) -> tuple[list[float], float]:
@@ -102,7 +112,7 @@ class _Programs:
 
 async def measure(ground: Ground) -> AsyncIterator[Figure]:
     """Interleaved runs; the ratio of each pair."""
-    programs = _Programs(ground, await ground.open_store("bench-gateway", (900,)))
+    programs = _Programs(ground, await ground.open_store("bench-gateway", (900,), "write"))
     events = bodies()
     loads = [(events, CONNECTIONS), (batches(events), BATCH_CONNECTIONS)]
     await ground.pin_servers(OTHER_CORE)
@@ -130,6 +140,7 @@ async def measure(ground: Ground) -> AsyncIterator[Figure]:
         note=f"what the rate lacks to the gateway without identity map and limiter, {asked}",
     )
     yield await _at_half_peak(programs, events, median(singles[OURS]) / 2)
+    yield await _flooded(programs, events, await ground.open_store("bench-flood", (900,), "write"))
     yield await _memory(programs, events, median(peaks))
 
 
@@ -142,6 +153,28 @@ async def _at_half_peak(programs: _Programs, events: Sequence[str], rate: float)
             found.append(run.load(events, CONNECTIONS, SECONDS, rate)["p99_ms"])
     note = f"at {rate:.0f} requests/s, from when a request was due; {RUNS} runs of {SECONDS:g} s, {CONNECTIONS} connections"
     return Figure(name="gateway.p99_ms_at_half_peak", value=round(median(found), 2), unit="ms", note=note)
+
+
+async def _flooded(programs: _Programs, events: Sequence[str], key: str) -> Figure:
+    """One store's requests beside the flood of another, both held to an installation's own limits."""
+    quiet, flooded = [], []
+    answers: Counter[str] = Counter()
+    for _ in range(RUNS):
+        with programs.running(OURS, RATE_LIMIT_PER_SECOND="", RATE_LIMIT_BURST="") as run:
+            await answering(f"http://127.0.0.1:{run.port}/readyz")
+            run.load(events, NEIGHBOURS, 1.0, NEIGHBOUR_RATE)
+            quiet.append(run.load(events, NEIGHBOURS, SECONDS, NEIGHBOUR_RATE)["p99_ms"])
+            flood = asyncio.create_task(asyncio.to_thread(run.flood, key, events, SECONDS + 3))
+            await asyncio.sleep(2)  # It begins.
+            beside = await asyncio.to_thread(run.load, events, NEIGHBOURS, SECONDS - 1, NEIGHBOUR_RATE)
+            flooded.append(beside["p99_ms"])
+            answers.update((await flood)["answers"])
+    told = ", ".join(f"{number:,} times {status}" for status, number in sorted(answers.items()))
+    note = (
+        f"{NEIGHBOUR_RATE} requests/s of a store beside {CONNECTIONS} connections of another that send as fast as they are"
+        f" answered ({told}); p99 from when a request was due; {RUNS} runs; baseline: the same without the flood"
+    )
+    return compared("gateway.p99_ms_beside_a_flood", flooded, quiet, "ms", note)
 
 
 async def _memory(programs: _Programs, events: Sequence[str], peak: float) -> Figure:

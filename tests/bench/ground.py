@@ -26,6 +26,7 @@ from trolleybus.envelope import Envelopes
 from trolleybus.producer import RecordProducer
 from trolleybus.registry import Registry
 from trolleybus.security import hash_key, new_key
+from trolleybus.security.keys import KeyKind
 from trolleybus.topics import Topics
 
 MEASURED_CORE, OTHER_CORE = 0, max(os.sched_getaffinity(0))
@@ -63,9 +64,9 @@ class Ground:
             ) as producer:
                 yield producer
 
-    async def open_store(self, store_id: str, levels: tuple[int, ...]) -> str:
-        """A store on its topic, as campaigns would write it; its secret key."""
-        key = new_key("secret")
+    async def open_store(self, store_id: str, levels: tuple[int, ...], kind: KeyKind = "secret") -> str:
+        """A store on its topic, as campaigns would write it; its key."""
+        key = new_key(kind)
         config = StoreConfig(
             id=f"{store_id}-1",
             store_id=store_id,
@@ -76,7 +77,7 @@ class Ground:
             country="ES",
             time_zone="Europe/Madrid",
             levels=levels,
-            keys=(StoreKey(key_id="s", kind="secret", hash=hash_key(key)),),
+            keys=(StoreKey(key_id="s", kind=kind, hash=hash_key(key)),),
         )
         async with self.writer() as producer:
             await producer.send(config)

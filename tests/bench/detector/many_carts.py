@@ -10,7 +10,7 @@ from random import Random
 from statistics import median
 from typing import NamedTuple
 
-from tests.bench.detector.mix import AT_ONCE, browsed, opening, spread
+from tests.bench.detector.mix import AT_ONCE, OF_A_VISIT, RETURNS, browsed, opening, spread
 from tests.bench.detector.sizes import RUNS, carts, events
 from tests.bench.detector.worker import fresh_worker
 from tests.bench.detector.world import World, open_world
@@ -52,7 +52,7 @@ async def measure(ground: Ground) -> AsyncIterator[Figure]:
         [one.visits for one in at_many],
         [one.visits for one in at_few],
         "events/s",
-        f"{count:,} events in visits as published, to {AT_ONCE:,} carts at a time at most; {both}",
+        f"{count:,} events in visits of {OF_A_VISIT}, to {AT_ONCE:,} carts at a time, {100 * RETURNS:.0f} % of them to any other; {both}",
     )
     yield compared(
         "detector.rate_at_1m_carts_uniform",

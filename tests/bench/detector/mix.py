@@ -23,8 +23,8 @@ BROWSING: Mapping[str, float] = {**SHOPPING, "snapshot": 3 / 20 + 1 / 30, "order
 RETURNS = 0.03
 OF_A_VISIT = 10
 """Events, at the mean."""
-AT_ONCE = 40_000
-"""Carts that shoppers are at, of 200,000 that live for a fifth of the log each."""
+AT_ONCE = 10_000
+"""Carts that shoppers are at, however many are open: what these share of the writing is the same then."""
 BLOCK = 10_000
 
 
@@ -60,7 +60,7 @@ def opening(carts: int) -> Iterator[Event]:
 
 
 def browsed(random: Random, events: int, carts: int) -> Iterator[Event]:
-    """Visits to carts that are open already, as many at once as there are in the published mix; all stay open."""
+    """Visits to carts that are open already, and a few shoppers who come back to any other; all stay open."""
     at_once = min(carts, AT_ONCE)
     for number, kind in zip(range(events), kinds(random, BROWSING), strict=False):
         cart = (number // OF_A_VISIT + int(random.random() * at_once)) % carts
