@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Generic, TypeVar
 
 from trolleybus.codec import Codec
+from trolleybus.contracts.frozen import dataclass
 from trolleybus.contracts.records import Record
 from trolleybus.telemetry import current_traceparent
-from trolleybus.topics import Topics
+from trolleybus.topics import Topic, Topics
 
 Headers = Sequence[tuple[str, bytes]]
 R = TypeVar("R", bound=Record, covariant=True)
 
 STORE_HEADER = "ce_storeid"
 TRACE_HEADER = "traceparent"
+_SPECVERSION = ("ce_specversion", b"1.0")
+_AVRO = ("content-type", b"application/avro")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,31 +73,35 @@ class Envelopes:
     """Wraps the records of one service."""
 
     def __init__(self, service: str, topics: Topics, codec: Codec) -> None:
-        self._source = f"/trolleybus/{service}".encode()
+        self._source = ("ce_source", f"/trolleybus/{service}".encode())
         self._topics = topics
         self._codec = codec
+        self._kinds: dict[type[Record], tuple[Topic, tuple[str, bytes]]] = {}  # With the header that names the type.
 
     def wrap(self, record: Record) -> Outgoing:
         """Key, bytes and headers of a record; its ce_id is the idempotency key."""
-        topic = self._topics.of(record)
+        kind = type(record)
+        topic, named = self._kinds.get(kind) or self._learn(kind)
         key = topic.key_of(record)
-        return Outgoing(topic.full_name, key, self._codec.encode(record), self._headers(record, key))
-
-    def _headers(self, record: Record, key: bytes) -> Headers:
         headers = [
-            ("ce_specversion", b"1.0"),
+            _SPECVERSION,
             ("ce_id", record.id.encode()),
-            ("ce_type", f"trolleybus.{type(record).__name__}".encode()),
-            ("ce_source", self._source),
+            named,
+            self._source,
             ("ce_time", rfc3339(record.occurred_at).encode()),
             ("ce_subject", key),
             (STORE_HEADER, record.store_id.encode()),
-            ("content-type", b"application/avro"),
+            _AVRO,
         ]
         trace = current_traceparent()
         if trace:
             headers.append((TRACE_HEADER, trace.encode()))
-        return headers
+        return Outgoing(topic.full_name, key, self._codec.encode(record), headers)
+
+    def _learn(self, kind: type[Record]) -> tuple[Topic, tuple[str, bytes]]:
+        found = self._topics.of(kind), ("ce_type", f"trolleybus.{kind.__name__}".encode())
+        self._kinds[kind] = found
+        return found
 
 
 def rfc3339(at_ms: int) -> str:

@@ -40,7 +40,7 @@ class Topic:
 
     def key_of(self, record: Record) -> bytes:
         """The key that a record stands under: the values of the key's fields, joined by colons."""
-        return ":".join(str(getattr(record, field)) for field in self.key).encode()
+        return ":".join([str(getattr(record, field)) for field in self.key]).encode()
 
 
 class UnknownTopic(KeyError):

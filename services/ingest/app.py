@@ -61,7 +61,7 @@ WRITTEN = (
     PrivacyRequested,
     Product,
 )
-WORK_EACH_PASS = 8
+WORK_EACH_PASS = 16
 """Events begun a pass of the event loop: enough that a pass is no burden, few enough that none waits long."""
 
 

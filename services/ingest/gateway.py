@@ -73,12 +73,8 @@ class Gateway:
             await self._publisher.publish(records, sealed)
             outcome = "accepted"
         finally:
-            for translation in accepted:
-                self._metrics.event(source, translation.kind, outcome)
-        for record in records:
-            if isinstance(record, CartActivity):
-                for mark in record.marks:
-                    self._metrics.marked.labels(mark).inc()
+            self._metrics.count_events(source, [one.kind for one in accepted], outcome)
+        self._metrics.count_marks([mark for record in records if type(record) is CartActivity for mark in record.marks])
         self._identities.note(one for translation in accepted if (one := sighting_for_today(translation)) is not None)
 
 

@@ -1,5 +1,7 @@
 """What the gateway measures."""
 
+from collections import Counter as Tally
+from collections.abc import Iterable
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -38,7 +40,10 @@ class IngestMetrics:
             registry=registry,
         )
         self.in_flight = Gauge(
-            "trolleybus_ingest_records_in_flight", "Records that wait for Kafka's acknowledgement", registry=registry
+            "trolleybus_ingest_records_in_flight",
+            "Records that wait for Kafka's acknowledgement",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
         self.valkey_failures = Counter(
             "trolleybus_ingest_valkey_failures_total",
@@ -68,10 +73,17 @@ class IngestMetrics:
         self._event = cache(self.events.labels)
         self._record = cache(self.records.labels)
 
-    def event(self, source: str, kind: str, outcome: str) -> None:
-        """One event more."""
-        self._event(source, kind, outcome).inc()
+    def count_events(self, source: str, kinds: Iterable[str], outcome: str) -> None:
+        """One event more of each kind."""
+        for kind, number in Tally(kinds).items():
+            self._event(source, kind, outcome).inc(number)
 
-    def record(self, topic: str) -> None:
-        """One record more."""
-        self._record(topic).inc()
+    def count_marks(self, marks: Iterable[str]) -> None:
+        """One event more with each mark."""
+        for mark, number in Tally(marks).items():
+            self.marked.labels(mark).inc(number)
+
+    def count_records(self, topics: Iterable[str]) -> None:
+        """One record more in each topic."""
+        for topic, number in Tally(topics).items():
+            self._record(topic).inc(number)

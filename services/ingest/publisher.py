@@ -93,8 +93,10 @@ class Publisher:
         self.check()
         if not sealed:
             return
-        last = [one for record, one in zip(records, sealed, strict=True) if isinstance(record, CartActivity)]
-        first = [one for record, one in zip(records, sealed, strict=True) if not isinstance(record, CartActivity)]
+        first: list[Outgoing] = []
+        last: list[Outgoing] = []
+        for record, one in zip(records, sealed, strict=True):
+            (last if type(record) is CartActivity else first).append(one)
         request = object()
         with self._in_flight(records[0].store_id, sealed):
             self._waiting[request] = began = self._clock()
@@ -112,8 +114,7 @@ class Publisher:
             finally:
                 del self._waiting[request]
         self._metrics.ack_seconds.observe(self._clock() - began)
-        for one in sealed:
-            self._metrics.record(one.topic)
+        self._metrics.count_records([one.topic for one in sealed])
 
     def _is_slow(self) -> bool:
         oldest = next(iter(self._waiting.values()), None)
@@ -122,7 +123,7 @@ class Publisher:
     @contextmanager
     def _in_flight(self, store_id: str, sealed: Sequence[Outgoing]) -> Iterator[None]:
         """Holds room for them; raises Overloaded where the store has too much on its way."""
-        size = sum(len(one.value or b"") for one in sealed)
+        size = sum([len(one.value or b"") for one in sealed])
         if not (self._records.fits(store_id, len(sealed)) and self._bytes.fits(store_id, size)):
             self._metrics.turned_away.labels("store_share").inc()
             raise Overloaded("too many records of this store wait for Kafka")

@@ -3,8 +3,7 @@
 Times are milliseconds since the epoch, UTC. An empty value means absent. The schemas are the source of truth.
 """
 
-from dataclasses import dataclass
-
+from trolleybus.contracts.frozen import dataclass
 from trolleybus.contracts.money import Money
 
 

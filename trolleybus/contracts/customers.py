@@ -4,7 +4,9 @@ Times are milliseconds since the epoch, UTC. An empty value means absent. The sc
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from trolleybus.contracts.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,20 +12,21 @@ _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 def derived_id(*parts: str | int) -> str:
     """UUID version 5 (RFC 9562, 5.5) of the parts; each is length-prefixed, so no two lists of parts collide."""
-    name = "".join([f"{len(text := str(part))}:{text}" for part in parts])
-    digest = sha1(_ROOT + name.encode(), usedforsecurity=False).hexdigest()
-    # By hand, because the detector makes one for each fact: version 5 in the 13th digit, the variant in the 17th.
-    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{_VARIANT[digest[16]]}{digest[17:20]}-{digest[20:32]}"
+    return _version_5("".join([f"{len(text := str(part))}:{text}" for part in parts]))
 
 
 def source_event(store_id: str, source: str, source_event_id: str) -> str:
     """One event of a source, as the gateway received it; its records' ids are made from this."""
-    return derived_id("event", store_id, source, source_event_id)
+    # derived_id("event", …), written out: the gateway makes one for each event.
+    return _version_5(
+        f"5:event{len(store_id)}:{store_id}{len(source)}:{source}{len(source_event_id)}:{source_event_id}"
+    )
 
 
 def record_of(cause_id: str, record: str, ordinal: int | str = 0) -> str:
     """A record that the gateway made of a source event; the ordinal tells apart several of a kind."""
-    return derived_id("record", cause_id, record, ordinal)
+    which = str(ordinal)
+    return _version_5(f"6:record{len(cause_id)}:{cause_id}{len(record)}:{record}{len(which)}:{which}")
 
 
 def episode(store_id: str, cart_id: str, opening_record_id: str) -> str:
@@ -61,3 +62,9 @@ def message(journey_id: str, step: int, channel: str, attempt: int) -> str:
 def message_fact(message_id: str, kind: str, *causes: str | int) -> str:
     """What became of a message: the kind of record and what distinguishes it (a provider's event id, ...)."""
     return derived_id("message-fact", message_id, kind, *causes)
+
+
+def _version_5(name: str) -> str:
+    digest = sha1(_ROOT + name.encode(), usedforsecurity=False).hexdigest()
+    # By hand, because each event and each fact has one: version 5 in the 13th digit, the variant in the 17th.
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{_VARIANT[digest[16]]}{digest[17:20]}-{digest[20:32]}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+
+from trolleybus.contracts.frozen import dataclass
 
 LARGEST_MINOR = 10**15
 """Amounts beyond this are a mistake of the source, not a cart."""

@@ -3,7 +3,7 @@
 Times are milliseconds since the epoch, UTC. An empty value means absent. The schemas are the source of truth.
 """
 
-from dataclasses import dataclass
+from trolleybus.contracts.frozen import dataclass
 
 SCOPES_OF_KIND = {
     "write": frozenset({"carts", "customers", "segment"}),  # Public: stands in the shop's pages.

@@ -1,7 +1,7 @@
 """The part that every adapter shares: who and when, what is wrong, and the records about the shopper."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import TypedDict
@@ -11,8 +11,8 @@ from services.ingest.domain import marks, plain
 from services.ingest.domain.people import Identity, Person, identities_of, shopper_key
 from services.ingest.domain.translation import Canonical, Flaw, Translation
 from trolleybus.contracts import ids
-from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.customers import CustomerUpdated, IdentitiesLinked
+from trolleybus.contracts.frozen import dataclass
 from trolleybus.contracts.identity import BadIdentity, normalise_email, normalise_phone
 from trolleybus.contracts.money import BadAmount, Money, from_decimal
 
@@ -23,9 +23,10 @@ REPEATABLE = Flaw(
 
 
 _money = lru_cache(maxsize=8192)(from_decimal)  # A shop has few prices.
+_NO_AMOUNT = Money()
 
 
-@dataclass(slots=True, kw_only=True)  # Not frozen: made for each event, in a third of the time.
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
     """What an event says of itself and its shopper, as the source wrote it; "" where absent."""
 
@@ -89,15 +90,15 @@ class Draft:
         self.event_id = event_id(arrival, source, named.channel, named.own_id)
         self.source_event_id = named.own_id or self.event_id
         store = arrival.store
-        country = self.soft(named.place("country"), named.country, plain.country)
+        country = self._told("country", named.country, plain.country)
         self.place = Place(
-            locale=self.soft(named.place("locale"), named.locale, plain.locale),
+            locale=self._told("locale", named.locale, plain.locale),
             country=country or arrival.country,
-            time_zone=self.soft(named.place("time_zone"), named.time_zone, plain.time_zone),
+            time_zone=self._told("time_zone", named.time_zone, plain.time_zone),
         )
         self.country = country or store.country
-        self.email = self.soft(named.place("email"), named.email, normalise_email)
-        self.phone = self.soft(named.place("phone"), named.phone, lambda text: normalise_phone(text, self.country))
+        self.email = self._told("email", named.email, normalise_email)
+        self.phone = self._told("phone", named.phone, self._phone)
         person = Person(
             store_id=store.store_id,
             customer_id=named.customer_id,
@@ -111,13 +112,19 @@ class Draft:
 
     def soft(self, field: str, text: str, read: Callable[[str], str]) -> str:
         """A value that the event can do without: what cannot be read is left out, and said to be."""
-        if not text.strip():
+        if not text or not text.strip():
             return ""
         try:
             return read(text)
         except (BadIdentity, plain.BadValue) as error:
             self.left_out.append(Flaw(field, str(error)))
             return ""
+
+    def _told(self, name: str, text: str, read: Callable[[str], str]) -> str:
+        return self.soft(self._named.place(name), text, read) if text else ""
+
+    def _phone(self, text: str) -> str:
+        return normalise_phone(text, self.country)
 
     def marks(self, user_agent: str) -> tuple[str, ...]:
         """By the shopper's agent as the event tells it, else as their browser did; the store may want none."""
@@ -136,13 +143,15 @@ class Draft:
             raise plain.BadValue("from a write key, a link must lie on the shop's own host")
         return address
 
-    def require(self, fulfilled: object, *flaws: Flaw) -> None:
+    def require(self, fulfilled: object, field: str, detail: str) -> None:
+        """A mistake, unless fulfilled."""
         if not fulfilled:
-            self.flaws += flaws
+            self.flaws.append(Flaw(field, detail))
 
     def require_repeatable(self) -> None:
         """Two like events must be told from one that was sent twice."""
-        self.require(self._named.own_id or self._named.occurred_at is not None or self.arrival.fallback_id, REPEATABLE)
+        if not (self._named.own_id or self._named.occurred_at is not None or self.arrival.fallback_id):
+            self.flaws.append(REPEATABLE)
 
     def refuse_flawed(self) -> None:
         if self.flaws:
@@ -157,12 +166,12 @@ class Draft:
     def rounded(self, field: str, amount: Decimal | None, currency: str) -> tuple[Money, bool]:
         """The amount in minor units, and whether it was finer than they are."""
         if amount is None:
-            return Money(), False
+            return _NO_AMOUNT, False
         try:
             return _money(amount, currency)
         except BadAmount as error:
             self.flaws.append(Flaw(field, str(error)))
-            return Money(), False
+            return _NO_AMOUNT, False
 
     def origin(self, record: str, occurred_at: int, ordinal: int | str = 0) -> Origin:
         return Origin(
@@ -179,7 +188,7 @@ class Draft:
         return Stamp(
             **self.origin(record, occurred_at, ordinal),
             customer_id=self.key,
-            identities=tuple(identity.hash for identity in self.identities),
+            identities=tuple([identity.hash for identity in self.identities]),
         )
 
     def person_records(self, occurred_at: int, reason: str) -> Sequence[Canonical]:
@@ -209,13 +218,11 @@ class Draft:
         return tuple(linked)
 
     def translation(self, kind: str, records: Iterable[Canonical], own_cart: str = "") -> Translation:
-        found = tuple(records)
         return Translation(
             event_id=self.event_id,
             kind=kind,
-            records=found,
+            records=tuple(records),
             identities=self.identities,
             left_out=tuple(self.left_out),
-            closes_cart=any(isinstance(one, CartActivity) and one.kind == "order_placed" for one in found),
             own_cart=own_cart,
         )

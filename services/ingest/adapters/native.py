@@ -41,9 +41,7 @@ def cart_event(event: CartEvent, arrival: Arrival) -> Translation:
     if not draft.key and event.session_id:
         draft.key = f"session:{event.session_id}"
         incomplete = draft.wanted_marks(marks.INCOMPLETE)
-    draft.require(
-        draft.key, Flaw("/cart_id", "name the cart, or its shopper by customer_id, anonymous_id, email or phone")
-    )
+    draft.require(draft.key, "/cart_id", "name the cart, or its shopper by customer_id, anonymous_id, email or phone")
     discount = draft.money("/discount", event.discount, currency)
     cart_url = draft.soft("/cart_url", event.cart_url, draft.shop_address)
     draft.refuse_flawed()
@@ -87,7 +85,7 @@ def customer(event: Customer, arrival: Arrival) -> Translation:
     draft = _draft("customers", event, arrival, "")
     draft.require_repeatable()
     draft.flaws += draft.left_out  # What other events can do without is what this one is about.
-    draft.require(draft.key, Flaw("/customer_id", "name the customer by customer_id, anonymous_id, email or phone"))
+    draft.require(draft.key, "/customer_id", "name the customer by customer_id, anonymous_id, email or phone")
     words = [_consent(word, event, draft, index) for index, word in enumerate(event.consent)]
     draft.refuse_flawed()
     occurred_at = event_time(event.occurred_at, draft.sent_at, arrival.received_at)
@@ -174,19 +172,19 @@ def _require_parts(event: CartEvent, draft: Draft) -> None:
     """Each kind of event needs its own part."""
     match event.event:
         case "cart_updated":
-            draft.require(
-                event.lines is not None, Flaw("/lines", "cart_updated carries all lines; [] for an empty cart")
-            )
+            draft.require(event.lines is not None, "/lines", "cart_updated carries all lines; [] for an empty cart")
         case "item_added" | "item_removed" | "item_set":
-            draft.require(event.lines, Flaw("/lines", f"{event.event} names at least one line"))
+            draft.require(event.lines, "/lines", f"{event.event} names at least one line")
         case "checkout_step":
-            draft.require(event.step, Flaw("/step", "checkout_step names the step"))
+            draft.require(event.step, "/step", "checkout_step names the step")
         case "product_viewed":
-            draft.require(event.product_id, Flaw("/product_id", "product_viewed names the product"))
+            draft.require(event.product_id, "/product_id", "product_viewed names the product")
         case "contact_captured":
             unread = [flaw for flaw in draft.left_out if flaw.field in {"/email", "/phone"}]
-            missing = Flaw("/email", "contact_captured carries an email or a phone")
-            draft.require(draft.email or draft.phone, *(unread or [missing]))
+            if unread and not (draft.email or draft.phone):
+                draft.flaws += unread
+            else:
+                draft.require(draft.email or draft.phone, "/email", "contact_captured carries an email or a phone")
         case "cart_emptied":
             pass
 
@@ -204,7 +202,7 @@ def _lines_of(event: CartEvent, draft: Draft, currency: str) -> tuple[tuple[Cart
             return tuple(_taken_out(line) for line in lines), "lines_added"
     if event.event == "item_added":
         for index, line in enumerate(lines):
-            draft.require(line.quantity, Flaw(f"/lines/{index}/quantity", "item_added adds at least one piece"))
+            draft.require(line.quantity, f"/lines/{index}/quantity", "item_added adds at least one piece")
     return tuple(lines), kind
 
 
@@ -243,7 +241,7 @@ def _consent(word: Consent, event: Customer, draft: Draft, index: int) -> Consen
     arrival = draft.arrival
     by = word.by or ("person" if arrival.is_public else "shop")
     draft.require(
-        by == "person" or not arrival.is_public, Flaw(f"{at}/by", "only a secret key may speak for the shop or a sync")
+        by == "person" or not arrival.is_public, f"{at}/by", "only a secret key may speak for the shop or a sync"
     )
     kind = _ADDRESS_KINDS[word.channel]
     known = {"email": draft.email, "phone": draft.phone, "device": ""}[kind]

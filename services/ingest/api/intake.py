@@ -32,7 +32,7 @@ from trolleybus.telemetry import get_logger
 logger = get_logger(__name__)
 P = TypeVar("P", bound=Payload)
 
-A_TURN = 10
+A_TURN = 25
 """Events of a batch that are read in one turn."""
 
 

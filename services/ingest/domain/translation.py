@@ -1,7 +1,7 @@
 """What an adapter makes of one source event, and how it is tied to a cart afterwards."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from services.ingest.domain.people import Identity
 from services.ingest.domain.persons import Standing
@@ -9,6 +9,7 @@ from services.ingest.domain.remembering import Sighting
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.consent import ConsentChanged
 from trolleybus.contracts.customers import CustomerUpdated, IdentitiesLinked
+from trolleybus.contracts.frozen import dataclass
 from trolleybus.contracts.orders import OrderChanged, OrderPlaced
 from trolleybus.contracts.privacy import PrivacyRequested
 from trolleybus.contracts.products import Product
@@ -42,7 +43,6 @@ class Translation:
     records: tuple[Canonical, ...]
     identities: tuple[Identity, ...] = ()
     left_out: tuple[Flaw, ...] = ()
-    closes_cart: bool = False
     own_cart: str = ""
     """What the event itself calls the cart, where a better name may be known: a checkout's token."""
 
@@ -94,7 +94,7 @@ def sighting_of(translation: Translation) -> Sighting | None:
         return None
     for record in translation.records:
         if isinstance(record, CartActivity):
-            return Sighting(identities, record.cart_id, translation.closes_cart, record.occurred_at)
+            return Sighting(identities, record.cart_id, record.kind == "order_placed", record.occurred_at)
         if isinstance(record, PrivacyRequested):
             return None
     return Sighting(identities, "", False, translation.records[0].occurred_at) if len(identities) > 1 else None

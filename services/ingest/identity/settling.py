@@ -48,13 +48,21 @@ class Settling:
         answered = await self._map.fetch(asked) if asked else True
         known = Acquaintances(self._map.person)
         done = []
+        remembered = 0
         for translation in translations:
-            found = standing(known.person, translation.identities) if translation.identities else STRANGER
-            (self._unasked if not answered else self._known if found.identities else self._stranger).inc()
-            one = self._settle(translation, found)
+            identities = translation.identities
+            if identities and not _asks_now(translation) and owner(known.person, identities) is not None:
+                remembered += 1
+                one = translation
+            else:
+                found = standing(known.person, identities) if identities else STRANGER
+                (self._unasked if not answered else self._known if found.identities else self._stranger).inc()
+                one = self._settle(translation, found)
             done.append(one)
             if len(translations) > 1 and (sighting := sighting_for_today(one)) is not None:
                 known.see(sighting)
+        if remembered:
+            self._remembered.inc(remembered)
         return done
 
     def _has(self, identities: Sequence[Identity]) -> bool:

@@ -30,3 +30,9 @@ def test_ids_do_not_change_between_releases() -> None:
 
 def test_parts_that_read_alike_when_joined_stay_apart() -> None:
     assert ids.source_event("a", "b:c", "d") != ids.source_event("a:b", "c", "d")
+
+
+@given(st.text(max_size=12), st.text(max_size=12), st.text(max_size=12), st.integers() | st.text(max_size=5))
+def test_ids_that_are_written_out_are_those_of_their_parts(one: str, two: str, three: str, number: int | str) -> None:
+    assert ids.source_event(one, two, three) == ids.derived_id("event", one, two, three)
+    assert ids.record_of(one, two, number) == ids.derived_id("record", one, two, number)

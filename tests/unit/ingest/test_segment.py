@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.ingest.adapters.seam import Refused
 from services.ingest.adapters.segment import translation
 from services.ingest.adapters.segment.history import imported
-from services.ingest.domain.translation import Flaw, Translation
+from services.ingest.domain.translation import Flaw, Translation, sighting_of
 from tests.unit.ingest.given import NOW, arrival, hashed
 from tests.unit.ingest.segment_calls import BROWSER, CARDS, GAME, ORDER, identify, track
 from trolleybus.contracts.cart import CartActivity
@@ -203,7 +203,9 @@ def test_a_completed_order_is_placed_with_its_amounts_and_ends_its_cart() -> Non
     }
     ended = activity(call)
     assert (ended.kind, ended.order_id, ended.total, ended.cart_id) == ("order_placed", "order-1", usd(2750), "")
-    assert read(call).closes_cart
+    sighting = sighting_of(read(call))
+    assert sighting is not None
+    assert sighting.ends_cart
 
 
 @pytest.mark.parametrize(
