@@ -9,7 +9,7 @@ import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -57,16 +57,25 @@ def current_traceparent() -> str:
 @contextmanager
 def continue_trace(traceparent: str | bytes | None) -> Iterator[Trace]:
     """A new span, child of `traceparent`; a missing or bad one begins a new trace."""
-    text = traceparent.decode("latin-1") if isinstance(traceparent, bytes) else traceparent or ""
-    parent = parse_traceparent(text)
-    fresh = secrets.token_hex(24)
-    trace_id, flags = (parent.trace_id, parent.flags) if parent else (fresh[16:], "01")
-    trace = Trace(trace_id, fresh[:16], flags)
-    token = _trace.set(trace)
+    trace, before = begin_trace(traceparent)
     try:
         yield trace
     finally:
-        _trace.reset(token)
+        end_trace(before)
+
+
+def begin_trace(traceparent: str | bytes | None) -> tuple[Trace, Token[Trace | None]]:
+    """As continue_trace, until end_trace is called with the token."""
+    text = traceparent.decode("latin-1") if isinstance(traceparent, bytes) else traceparent
+    parent = parse_traceparent(text) if text else None
+    fresh = secrets.token_hex(24)
+    trace_id, flags = (parent.trace_id, parent.flags) if parent else (fresh[16:], "01")
+    trace = Trace(trace_id, fresh[:16], flags)
+    return trace, _trace.set(trace)
+
+
+def end_trace(before: Token[Trace | None]) -> None:
+    _trace.reset(before)
 
 
 # --- logs -------------------------------------------------------------------------------------------------------------

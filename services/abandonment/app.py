@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -34,7 +33,7 @@ from trolleybus.contracts.recovery import CartAbandoned, CartCleared, CartExpire
 from trolleybus.envelope import Envelopes
 from trolleybus.http import PartStatus, Readiness, create_app
 from trolleybus.registry import Registry
-from trolleybus.runtime import background
+from trolleybus.runtime import background, spare_the_collector
 from trolleybus.store_directory import StoreDirectory
 from trolleybus.topics import Topics
 
@@ -153,9 +152,3 @@ async def beating(pulse: Pulse) -> None:
     while True:
         pulse.beat()
         await asyncio.sleep(1.0)
-
-
-def spare_the_collector() -> None:
-    """Millions of keys and timers live long and form no cycles: looking through them for some is a waste."""
-    gc.freeze()
-    gc.set_threshold(200_000, 50, 100)

@@ -47,7 +47,7 @@ from trolleybus.http import Readiness, create_app
 from trolleybus.http.fast import FastPath
 from trolleybus.http.metrics import HttpMetrics
 from trolleybus.registry import Registry
-from trolleybus.runtime import background
+from trolleybus.runtime import background, spare_the_collector
 from trolleybus.store_directory import StoreDirectory
 from trolleybus.topics import Topics
 
@@ -61,7 +61,7 @@ WRITTEN = (
     PrivacyRequested,
     Product,
 )
-WORK_EACH_PASS = 16
+WORK_EACH_PASS = 32
 """Events begun a pass of the event loop: enough that a pass is no burden, few enough that none waits long."""
 
 
@@ -157,6 +157,7 @@ def build(settings: IngestSettings) -> FastAPI:
                 )
             )
             await directory.wait_ready()
+            spare_the_collector()
             yield
 
     app = create_app(

@@ -87,6 +87,7 @@ class RateLimiter:
         self._clock = clock
         self._shares: dict[tuple[str, str, str], _Shares] = {}
         self._by_name: dict[str, _Share] = {}
+        self._refuses_until = 0.0  # The latest of all shares.
 
     def take(self, store: StoreConfig, key: StoreKey, endpoint: str, events: int) -> Verdict | None:
         """Count events, in memory; None where no lease is at hand: then `acquire`. No request counts for more than a full
@@ -106,6 +107,8 @@ class RateLimiter:
     def refusal(self, store: StoreConfig, key: StoreKey, endpoint: str) -> Verdict | None:
         """Why not even one event would be taken, where that is known; asked before a request is read."""
         now = self._clock()
+        if now >= self._refuses_until:
+            return None
         for share in self._of(store, key, endpoint):
             if not share.lease.held(now):
                 refusal = self._refusal(share, 1, now)
@@ -202,3 +205,4 @@ class RateLimiter:
         share.refused_from = grant.remaining + 1 if grant.tokens else needed
         wait = (share.refused_from - grant.remaining) / share.plan.limit.per_second
         share.refused_until = now + max(ASK_AGAIN_S, wait)
+        self._refuses_until = max(self._refuses_until, share.refused_until)

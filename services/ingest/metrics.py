@@ -1,7 +1,7 @@
 """What the gateway measures."""
 
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -73,17 +73,21 @@ class IngestMetrics:
         self._event = cache(self.events.labels)
         self._record = cache(self.records.labels)
 
-    def count_events(self, source: str, kinds: Iterable[str], outcome: str) -> None:
+    def count_events(self, source: str, kinds: Sequence[str], outcome: str) -> None:
         """One event more of each kind."""
-        for kind, number in Tally(kinds).items():
+        for kind, number in _counted(kinds):
             self._event(source, kind, outcome).inc(number)
 
-    def count_marks(self, marks: Iterable[str]) -> None:
+    def count_marks(self, marks: Sequence[str]) -> None:
         """One event more with each mark."""
-        for mark, number in Tally(marks).items():
+        for mark, number in _counted(marks):
             self.marked.labels(mark).inc(number)
 
-    def count_records(self, topics: Iterable[str]) -> None:
+    def count_records(self, topics: Sequence[str]) -> None:
         """One record more in each topic."""
-        for topic, number in Tally(topics).items():
+        for topic, number in _counted(topics):
             self._record(topic).inc(number)
+
+
+def _counted(names: Sequence[str]) -> Iterable[tuple[str, int]]:
+    return ((names[0], 1),) if len(names) == 1 else Tally(names).items()

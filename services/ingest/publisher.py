@@ -1,8 +1,7 @@
 """Hands records to Kafka: orders before the cart activity they end, all acknowledged or none confirmed, never too many."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from services.ingest.domain.room import Room
@@ -98,21 +97,25 @@ class Publisher:
         for record, one in zip(records, sealed, strict=True):
             (last if type(record) is CartActivity else first).append(one)
         request = object()
-        with self._in_flight(records[0].store_id, sealed):
-            self._waiting[request] = began = self._clock()
-            try:
-                for phase in (first, last):
-                    if phase:
-                        await self._sender.send_outgoing(phase)
-                self._is_trying = False
-            except KafkaUnavailable:
-                self._is_trying = True
-                raise
-            except QueueFull as error:
-                self._metrics.turned_away.labels("overloaded").inc()
-                raise Overloaded(str(error)) from None
-            finally:
-                del self._waiting[request]
+        store_id = records[0].store_id
+        size = self._take_room(store_id, sealed)
+        self._waiting[request] = began = self._clock()
+        try:
+            for phase in (first, last):
+                if phase:
+                    await self._sender.send_outgoing(phase)
+            self._is_trying = False
+        except KafkaUnavailable:
+            self._is_trying = True
+            raise
+        except QueueFull as error:
+            self._metrics.turned_away.labels("overloaded").inc()
+            raise Overloaded(str(error)) from None
+        finally:
+            del self._waiting[request]
+            self._records.give_back(store_id, len(sealed))
+            self._bytes.give_back(store_id, size)
+            self._metrics.in_flight.set(self._records.total)
         self._metrics.ack_seconds.observe(self._clock() - began)
         self._metrics.count_records([one.topic for one in sealed])
 
@@ -120,9 +123,8 @@ class Publisher:
         oldest = next(iter(self._waiting.values()), None)
         return oldest is not None and self._clock() - oldest > self._slow_after_s
 
-    @contextmanager
-    def _in_flight(self, store_id: str, sealed: Sequence[Outgoing]) -> Iterator[None]:
-        """Holds room for them; raises Overloaded where the store has too much on its way."""
+    def _take_room(self, store_id: str, sealed: Sequence[Outgoing]) -> int:
+        """Holds room for them, and says how many bytes; raises Overloaded where the store has too much on its way."""
         size = sum([len(one.value or b"") for one in sealed])
         if not (self._records.fits(store_id, len(sealed)) and self._bytes.fits(store_id, size)):
             self._metrics.turned_away.labels("store_share").inc()
@@ -130,12 +132,7 @@ class Publisher:
         self._records.take(store_id, len(sealed))
         self._bytes.take(store_id, size)
         self._metrics.in_flight.set(self._records.total)
-        try:
-            yield
-        finally:
-            self._records.give_back(store_id, len(sealed))
-            self._bytes.give_back(store_id, size)
-            self._metrics.in_flight.set(self._records.total)
+        return size
 
 
 __all__ = ["KafkaUnavailable", "Overloaded", "Publisher", "TooLarge"]

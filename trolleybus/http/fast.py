@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from trolleybus.http.metrics import HttpMetrics
 from trolleybus.http.middleware import REQUEST_ID, SECURITY_HEADERS
 from trolleybus.http.problems import Problem, as_problem, respond
-from trolleybus.telemetry import continue_trace, get_logger
+from trolleybus.telemetry import begin_trace, end_trace, get_logger
 
 _SECURITY = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 _NO_PARAMETERS = QueryParams()
@@ -93,38 +93,40 @@ class FastPath:
             return
         began = time.perf_counter()
         status = 0
-        with continue_trace(headers.get("traceparent")) as trace:
-            request_id = given if REQUEST_ID.fullmatch(given := headers.get("x-request-id", "")) else trace.trace_id
-            try:
-                direct = _Direct(headers, scope["query_string"], receive)
-                if request_id is trace.trace_id:  # Which logs carry anyway.
+        trace, before = begin_trace(headers.get("traceparent"))
+        given = headers.get("x-request-id")
+        request_id = given if given and REQUEST_ID.fullmatch(given) else trace.trace_id
+        try:
+            direct = _Direct(headers, scope["query_string"], receive)
+            if request_id is trace.trace_id:  # Which logs carry anyway.
+                answer = await take(direct)
+            else:
+                with structlog.contextvars.bound_contextvars(request_id=request_id):
                     answer = await take(direct)
-                else:
-                    with structlog.contextvars.bound_contextvars(request_id=request_id):
-                        answer = await take(direct)
-                status = 202
-                await send(
-                    {
-                        "type": "http.response.start",
-                        "status": 202,
-                        "headers": [
-                            (b"content-length", b"%d" % len(answer)),
-                            (b"content-type", b"application/json"),
-                            (b"x-request-id", request_id.encode()),
-                            *_SECURITY,
-                        ],
-                    }
-                )
-                await send({"type": "http.response.body", "body": answer})
-            except ClientDisconnect:
-                pass  # Nobody is there to be answered.
-            except Exception as error:  # noqa: BLE001 - logged in _as_problem; the client learns the request id only
-                problem = _as_problem(error, scope)
-                if not status:
-                    status = problem.status_code
-                    await _refuse(problem, request_id, scope, receive, send)
-            finally:
-                self._metrics.observe("POST", scope["path"], status, time.perf_counter() - began)
+            status = 202
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": 202,
+                    "headers": [
+                        (b"content-length", b"%d" % len(answer)),
+                        (b"content-type", b"application/json"),
+                        (b"x-request-id", request_id.encode()),
+                        *_SECURITY,
+                    ],
+                }
+            )
+            await send({"type": "http.response.body", "body": answer})
+        except ClientDisconnect:
+            pass  # Nobody is there to be answered.
+        except Exception as error:  # noqa: BLE001 - logged in _as_problem; the client learns the request id only
+            problem = _as_problem(error, scope)
+            if not status:
+                status = problem.status_code
+                await _refuse(problem, request_id, scope, receive, send)
+        finally:
+            end_trace(before)
+            self._metrics.observe("POST", scope["path"], status, time.perf_counter() - began)
 
 
 def _as_problem(error: Exception, scope: Scope) -> Problem:

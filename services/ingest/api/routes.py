@@ -1,5 +1,6 @@
 """The native endpoints, and how the API's document describes them."""
 
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -12,7 +13,7 @@ from services.ingest.api.intake import Endpoint, Intake, P
 from services.ingest.api.payloads import CartEvent, CatalogueProduct, Customer, Order, Payload
 from services.ingest.api.quick import reader_of
 from services.ingest.domain.access import CARTS, CUSTOMERS, ORDERS, PRODUCTS
-from trolleybus.http.fast import Incoming, Take
+from trolleybus.http.fast import Take
 
 _REFERENCE = "#/components/schemas/{model}"
 _EVENTS_OF: tuple[type[Payload], ...] = (CartEvent, Order, Customer, CatalogueProduct)
@@ -135,10 +136,7 @@ def takers(intake: Intake) -> dict[str, Take]:
     """The same, by path, for the way past the framework."""
 
     def of(endpoint: Endpoint[P]) -> Take:
-        async def take(request: Incoming) -> bytes:
-            return await intake.answer(request, endpoint)
-
-        return take
+        return partial(intake.answer, endpoint=endpoint)
 
     return {
         "/api/v1/carts/track": of(TRACK),
