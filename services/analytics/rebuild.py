@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from psycopg import errors, sql
+from psycopg import Error, errors, sql
 
 from services.analytics.domain.facts import TABLES, Facts
 from services.analytics.domain.projection import facts_of
@@ -109,6 +109,9 @@ class Rebuild:
                 raise RebuildError("there are no facts yet: start the analytics service once")
             yield conn
         finally:
+            # The server notices a closed connection when it gets to it: the next rebuild need not wait for that.
+            with suppress(Error):
+                await conn.execute("SELECT pg_advisory_unlock_all()")
             await conn.close()
 
     @asynccontextmanager

@@ -94,10 +94,10 @@ async def test_P6_the_service_goes_on_during_and_after_the_swap(service: World) 
         for part in range(12):
             await service.send(life("store-one", seed=100 + part, carts=20, start=START))
 
-    flowing = asyncio.create_task(flow())
-    await rebuild(service).swap(silent)
-    await rebuild(service).swap(silent)
-    await flowing
+    async with asyncio.TaskGroup() as beside:
+        beside.create_task(flow())
+        await rebuild(service).swap(silent)
+        await rebuild(service).swap(silent)
     await service.caught_up()
     assert not any((await rebuild(service).check(silent)).differing.values())
     assert (await service.get("/api/v1/analytics/dashboard", range="today")).status_code == 200

@@ -34,8 +34,9 @@ async def shop(ingest: Ingest) -> Shop:
     return await ingest.open_shop(f"store-{uuid.uuid4().hex[:8]}")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(loop_scope="session")
 async def valkey(env: dict[str, str]) -> AsyncIterator[Redis]:
+    """One for each test: some end the server that the connection of the one before went to."""
     client = Redis.from_url(env["REDIS_URL"], decode_responses=True)
     yield client
     await client.aclose()

@@ -46,7 +46,8 @@ async def test_what_is_fatal_to_the_producer_makes_one_new_one_and_hangs_nobody(
                 sender._poll()
             else:
                 outcomes = await asyncio.gather(*(send() for _ in range(5)), return_exceptions=True)
-                assert all(isinstance(one, KafkaUnavailable) for one in outcomes[:1])
+                # The sender's own look may have come first: then they went with the new producer.
+                assert all(one is None or isinstance(one, KafkaUnavailable) for one in outcomes)
             second = sender._kafka
             assert second is not first
             await send()
