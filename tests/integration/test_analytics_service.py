@@ -65,7 +65,10 @@ async def test_the_figures_are_those_counted_by_hand(service: World, lived: tupl
     opened = {r.cart_id for r in alive if r.kind == "snapshot" and r.lines}
     assert board["carts"]["seen"] == len({r.cart_id for r in alive})
     assert board["carts"]["opened"] == len(opened)
-    assert board["carts"]["bots"] == len({r.cart_id for r in of[CartActivity]} - {r.cart_id for r in alive}) > 0
+    seen = {r.cart_id for r in alive}
+    assert board["carts"]["bots"] == len({r.cart_id for r in of[CartActivity] if "bot" in r.marks} - seen) > 0
+    marked = {r.cart_id for r in of[CartActivity] if r.marks == ("incomplete",)}
+    assert board["carts"]["incomplete"] == len(marked - seen) > 0
     assert board["carts"]["abandoned"] == len({r.cart_id for r in of[CartAbandoned]})
     for level in board["levels"]:
         fired = [r for r in of[CartAbandoned] if r.level_seconds == level["level_seconds"]]
@@ -272,7 +275,7 @@ async def test_a_place_in_the_list_that_is_none_is_refused(service: World, lived
 async def test_a_new_store_is_shown_how_to_send_its_first_event(service: World) -> None:
     shop = await service.open_shop("store-empty")
     board = (await service.get(f"{API}/dashboard", shop.headers)).json()
-    assert board["carts"] == {"seen": 0, "opened": 0, "abandoned": 0, "recovered": 0, "bots": 0}
+    assert board["carts"] == {"seen": 0, "opened": 0, "abandoned": 0, "recovered": 0, "bots": 0, "incomplete": 0}
     assert board["experiment"]["verdict"] == "none"
     assert board["levels"][0]["rate"] is None
     page = await service.get("/", store_id=shop.store_id)

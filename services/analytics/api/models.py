@@ -43,6 +43,7 @@ class Carts(BaseModel):
     abandoned: int = Field(description="Carts on which a level fired for the first time in the period")
     recovered: int = Field(description="Carts ordered in the period after a level had fired, less cancelled orders")
     bots: int = Field(description="Carts that only marked bots touched; in no other figure")
+    incomplete: int = Field(description="Sessions that named neither their shopper nor their cart; in no other figure")
 
 
 class Level(BaseModel):

@@ -92,6 +92,7 @@ CARTS = _table(
     contact_known=Join.ANY,
     imported=Join.ANY,
     bot_seen_at=Join.FIRST,
+    incomplete_seen_at=Join.FIRST,
 )
 ABANDONMENTS = _table(
     "abandonments",

@@ -55,6 +55,9 @@ MessageFact = (
 TOPICS = ("cart.activity", "orders", "consent", "recovery.carts", "recovery.journeys", "recovery.messages")
 """The topics whose records are projected (logical names)."""
 
+_MARKED = {"bot": "bot_seen_at", "incomplete": "incomplete_seen_at"}
+"""Where a marked event is counted, the first of its marks that is known here."""
+
 _MESSAGE_TIMES: dict[type[Any], str] = {
     MessageSent: "sent_at",
     MessageDelivered: "delivered_at",
@@ -126,8 +129,9 @@ def _activity(record: CartActivity, arrival: int) -> Iterator[tuple[Table, Row]]
         return
     at = _event_time(record.occurred_at, arrival)
     if record.marks:
-        if "bot" in record.marks:
-            yield CARTS, {"cart_id": record.cart_id, "bot_seen_at": at}
+        column = next((column for mark, column in _MARKED.items() if mark in record.marks), None)
+        if column is not None:
+            yield CARTS, {"cart_id": record.cart_id, column: at}
         return
     row: Row = {
         "cart_id": record.cart_id,

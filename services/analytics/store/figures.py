@@ -156,7 +156,9 @@ _IN_PERIOD = "store_id = %(store)s AND {0} >= %(start)s AND {0} < %(end)s"
 
 _CARTS = f"""
 SELECT (SELECT count(*) FROM facts.carts WHERE {_IN_PERIOD.format("first_seen_at")}) AS seen,
-       (SELECT count(*) FROM facts.carts WHERE {_IN_PERIOD.format("bot_seen_at")} AND first_seen_at IS NULL) AS bots
+       (SELECT count(*) FROM facts.carts WHERE {_IN_PERIOD.format("bot_seen_at")} AND first_seen_at IS NULL) AS bots,
+       (SELECT count(*) FROM facts.carts WHERE {_IN_PERIOD.format("incomplete_seen_at")}
+           AND first_seen_at IS NULL AND bot_seen_at IS NULL) AS incomplete
 """  # noqa: S608 - put together from constants, as below
 
 _FIRED = f"""

@@ -57,6 +57,9 @@ def cart_life(random: Random, store_id: str, cart_id: str, at: int) -> Iterator[
     if random.random() < 0.08:
         yield activity(at, "snapshot", lines=(line,), marks=("bot",))
         return
+    if random.random() < 0.04:
+        yield activity(at, "snapshot", lines=(line,), marks=("incomplete",))
+        return
     yield activity(at, "product_viewed")
     if random.random() < 0.1:
         return

@@ -149,10 +149,14 @@ def test_a_clock_that_runs_ahead_cannot_put_activity_after_its_arrival() -> None
     assert row["last_activity_at"] == 10_000
 
 
-def test_bots_are_kept_apart_and_other_marks_left_out() -> None:
+def test_bots_and_incomplete_sessions_are_kept_apart_and_other_marks_left_out() -> None:
     [row] = cart_rows(activity("snapshot", lines=(LINE,), marks=("bot",)))
     assert (row["bot_seen_at"], row["first_seen_at"], row["first_item_at"]) == (5000, None, None)
-    assert not list(facts_of(activity("snapshot", lines=(LINE,), marks=("incomplete",)), 1, 1))
+    [row] = cart_rows(activity("snapshot", lines=(LINE,), marks=("incomplete",)))
+    assert (row["incomplete_seen_at"], row["bot_seen_at"], row["first_seen_at"]) == (5000, None, None)
+    [row] = cart_rows(activity("snapshot", lines=(LINE,), marks=("incomplete", "bot")))
+    assert (row["incomplete_seen_at"], row["bot_seen_at"], row["first_seen_at"]) == (None, 5000, None)
+    assert not list(facts_of(activity("snapshot", lines=(LINE,), marks=("of another kind",)), 1, 1))
 
 
 def test_a_text_that_postgresql_cannot_hold_is_mended() -> None:
