@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import re
-import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import orjson
 import structlog
@@ -24,8 +23,12 @@ from trolleybus.redaction import redact
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+_random = random.Random()  # noqa: S311 - names a trace, guards nothing; the system's own is a call of the kernel each time
+
+
+class Trace(NamedTuple):  # One a request: made in a third of a dataclass's time.
+    """The W3C trace context's parts, in lower-case hex."""
+
     trace_id: str
     span_id: str
     flags: str
@@ -68,7 +71,7 @@ def begin_trace(traceparent: str | bytes | None) -> tuple[Trace, Token[Trace | N
     """As continue_trace, until end_trace is called with the token."""
     text = traceparent.decode("latin-1") if isinstance(traceparent, bytes) else traceparent
     parent = parse_traceparent(text) if text else None
-    fresh = secrets.token_hex(24)
+    fresh = f"{_random.getrandbits(192):048x}"
     trace_id, flags = (parent.trace_id, parent.flags) if parent else (fresh[16:], "01")
     trace = Trace(trace_id, fresh[:16], flags)
     return trace, _trace.set(trace)

@@ -1,7 +1,6 @@
 """What becomes of a request's events: tied to carts, sent to Kafka, remembered; accepted only with every acknowledgement."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from services.ingest.adapters.seam import Refused
 from services.ingest.domain.translation import Flaw, Translation, sighting_for_today
@@ -10,6 +9,7 @@ from services.ingest.identity.settling import Settling
 from services.ingest.metrics import IngestMetrics
 from services.ingest.publisher import KafkaUnavailable, Overloaded, Publisher, TooLarge
 from trolleybus.contracts.cart import CartActivity
+from trolleybus.contracts.frozen import dataclass
 from trolleybus.envelope import Outgoing
 
 

@@ -4,13 +4,13 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from services.ingest.api.compression import plain_body
 from services.ingest.domain.clock import BadTime, parse_rfc3339
+from trolleybus.contracts.frozen import dataclass
 from trolleybus.http import Problem
 from trolleybus.http.fast import Incoming
 from trolleybus.http.problems import json_type_required

@@ -3,10 +3,10 @@
 import base64
 import binascii
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Protocol
 
 from services.ingest.domain.access import is_listed
+from trolleybus.contracts.frozen import dataclass
 from trolleybus.contracts.stores import StoreConfig, StoreKey, scopes_of
 from trolleybus.http import Problem
 from trolleybus.http.fast import Incoming
