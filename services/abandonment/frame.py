@@ -190,6 +190,9 @@ def _app(member: Member, source: str, changelog: str) -> type[faust.App]:
             self.on_standbys_ready()
 
     class App(faust.App):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, TableManager=Tables, **options)
+
         def _new_transport(self) -> Any:
             return Transport(self.conf.broker_consumer, self)
 
@@ -201,11 +204,7 @@ def _app(member: Member, source: str, changelog: str) -> type[faust.App]:
             await member.release()
             await super()._on_partitions_revoked(revoked)
 
-    class Configured(App):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, TableManager=Tables, **options)
-
-    return Configured
+    return App
 
 
 class _Thread(WorkerThread):

@@ -198,7 +198,12 @@ def list_keys(store_id: StoreId, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(found))
         return
-    table = Table(Column("id", no_wrap=True), "kind", "scopes", "made", "ends", "last used")
+    table = Table(
+        Column("id", no_wrap=True),
+        "kind",
+        "scopes",
+        *(Column(name, overflow="fold") for name in ("made", "ends", "last used")),
+    )
     for one in found:
         table.add_row(
             one["key_id"], one["kind"], ",".join(one["scopes"]) or "all", one["created_at"], one["expires_at"] or "no",

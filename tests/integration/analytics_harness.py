@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from psycopg import sql
 from services.analytics.app import GROUP, build
 from services.analytics.domain.projection import TOPICS
 from services.analytics.settings import AnalyticsSettings
+from tests.eventually import eventually
 from trolleybus.codec import Codec
 from trolleybus.contracts.records import RECORDS, Record
 from trolleybus.contracts.stores import StoreConfig, StoreKey
@@ -121,17 +122,6 @@ class World:
     @property
     def group(self) -> str:
         return f"{self.settings.topic_prefix}{GROUP}"
-
-
-async def eventually(condition: Callable[[], Awaitable[T]], within_s: float = 30) -> T:
-    """The first truthy answer; fails after the deadline."""
-    deadline = time.monotonic() + within_s
-    while True:
-        if answer := await condition():
-            return answer
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not so within {within_s:g} s")
-        await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

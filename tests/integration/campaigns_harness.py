@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from psycopg import sql
 
+from tests.eventually import eventually
 from trolleybus.codec import Codec
 from trolleybus.contracts import ids
 from trolleybus.contracts.cart import CartLine
@@ -189,17 +190,6 @@ class Campaigns:
             return dict(await kafka.end_offsets(_places(self.topics, READ)))
         finally:
             await kafka.stop()
-
-
-async def eventually(condition: Callable[[], Awaitable[T]], within_s: float = 40) -> T:
-    """The first truthy answer; fails after the deadline."""
-    deadline = time.monotonic() + within_s
-    while True:
-        if answer := await condition():
-            return answer
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not so within {within_s:g} s")
-        await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

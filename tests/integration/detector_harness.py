@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ import httpx2
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from services.abandonment.domain.effects import Effect
+from tests.eventually import eventually
 from tools.oracles.abandonment import detect
 from trolleybus.codec import Codec
 from trolleybus.contracts import ids
@@ -221,16 +222,6 @@ def activity(kind: str, cart: str, at: int, *quantities: tuple[str, int], **more
 
 def now_ms() -> int:
     return int(time.time() * 1000)
-
-
-async def eventually(condition: Callable[[], Awaitable[T | None]], within_s: float = 30) -> T:
-    """The first truthy answer; raises TimeoutError."""
-    async with asyncio.timeout(within_s):
-        while True:
-            answer = await condition()
-            if answer:
-                return answer
-            await asyncio.sleep(0.1)
 
 
 @asynccontextmanager

@@ -4,8 +4,7 @@ import asyncio
 import os
 import socket
 import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 import httpx2
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from tests.eventually import eventually
 from trolleybus.codec import Codec
 from trolleybus.contracts.records import Record
 from trolleybus.contracts.stores import StoreConfig, StoreKey
@@ -116,17 +116,6 @@ class Ingest:
             return found
         finally:
             await consumer.stop()
-
-
-async def eventually(condition: Callable[[], Awaitable[T]], within_s: float = 30) -> T:
-    """The first truthy answer; fails after the deadline."""
-    deadline = time.monotonic() + within_s
-    while True:
-        if answer := await condition():
-            return answer
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not so within {within_s:g} s")
-        await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

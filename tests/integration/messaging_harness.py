@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ import httpx2
 import psycopg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from tests.eventually import eventually
 from trolleybus.codec import Codec, UnreadableRecord
 from trolleybus.contracts import ids
 from trolleybus.contracts.consent import ConsentChanged
@@ -216,17 +217,6 @@ class Messaging:
 
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)
-
-
-async def eventually(condition: Callable[[], Awaitable[T]], within_s: float = 30) -> T:
-    """The first truthy answer; fails after the deadline."""
-    deadline = time.monotonic() + within_s
-    while True:
-        if answer := await condition():
-            return answer
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not so within {within_s:g} s")
-        await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

@@ -15,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.integration.ingest_harness import Ingest, Shop, eventually
+from tests.eventually import eventually
+from tests.integration.ingest_harness import Ingest, Shop
 from trolleybus.contracts.cart import CartActivity
 
 SHOPPER = "shopper@example.com"

@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx2
 
-from tests.integration.ingest_harness import Ingest, Shop, eventually
+from tests.eventually import eventually
+from tests.integration.ingest_harness import Ingest, Shop
 from tests.unit.ingest.shopify_given import SHOP, body, headers
 
 SECRET = "shpss_0123456789abcdef"

@@ -13,7 +13,8 @@ import httpx2
 import pytest_asyncio
 from aiokafka.admin import AIOKafkaAdminClient
 
-from tests.integration.detector_harness import Detectors, activity, batches, eventually, now_ms, world
+from tests.eventually import eventually
+from tests.integration.detector_harness import Detectors, activity, batches, now_ms, world
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.recovery import CartAbandoned, CartRecovered
 

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from services.abandonment.log_ends import LogEnds, monotonic_ms
-from tests.integration.detector_harness import eventually
+from tests.eventually import eventually
 from tools.stack.stack import Stack
 
 TOPIC = "ends"

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.analytics.domain.buckets import DAY_MS, HOUR_MS
-from tests.integration.analytics_harness import OPERATOR, Shop, World, eventually, running, world
+from tests.eventually import eventually
+from tests.integration.analytics_harness import OPERATOR, Shop, World, running, world
 from tests.unit.analytics.life import life
 from trolleybus.contracts.cart import CartActivity, CartLine
 from trolleybus.contracts.journeys import HeldOut, JourneyEntered

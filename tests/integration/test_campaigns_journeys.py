@@ -10,7 +10,8 @@ from uuid import uuid4
 
 import pytest_asyncio
 
-from tests.integration.campaigns_harness import LEVEL, Campaigns, Shopper, eventually, running, world
+from tests.eventually import eventually
+from tests.integration.campaigns_harness import LEVEL, Campaigns, Shopper, running, world
 from trolleybus.contracts import ids
 from trolleybus.contracts.consent import ConsentChanged
 from trolleybus.contracts.customers import CustomerProfile, CustomerUpdated, IdentitiesLinked

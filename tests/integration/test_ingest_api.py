@@ -15,7 +15,8 @@ import pytest
 import pytest_asyncio
 
 from services.ingest.api import examples
-from tests.integration.ingest_harness import ORIGIN, Ingest, Shop, eventually, running, world
+from tests.eventually import eventually
+from tests.integration.ingest_harness import ORIGIN, Ingest, Shop, running, world
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.consent import ConsentChanged
 from trolleybus.contracts.customers import CustomerUpdated, IdentitiesLinked

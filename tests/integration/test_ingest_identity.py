@@ -15,7 +15,8 @@ from redis.asyncio import Redis
 
 from services.ingest.identity.space import IN_USE
 from services.messaging.domain.people import merge
-from tests.integration.ingest_harness import Ingest, Shop, eventually, running, world
+from tests.eventually import eventually
+from tests.integration.ingest_harness import Ingest, Shop, running, world
 from tests.stack_fixtures import own_env as env  # noqa: F401 - a fixture: this module takes servers away
 from tests.stack_fixtures import own_stack as stack  # noqa: F401
 from tools.stack.stack import Stack

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest_asyncio
 
-from tests.integration.detector_harness import Detectors, eventually, world
+from tests.eventually import eventually
+from tests.integration.detector_harness import Detectors, world
 from tests.integration.ingest_harness import USED
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.recovery import CartAbandoned, CartExpired

@@ -14,7 +14,8 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from tests.integration.ingest_harness import Ingest, Shop, eventually, running, world
+from tests.eventually import eventually
+from tests.integration.ingest_harness import Ingest, Shop, running, world
 
 SECRET, OTHER = "shpss_0123456789abcdef", "shpss_fedcba9876543210"
 PATH = "/api/v1/integrations"

@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry
 from services.ingest.limiter import ASK_AGAIN_S, RateLimiter
 from services.ingest.metrics import IngestMetrics
 from services.ingest.valkey import Valkey
-from tests.integration.ingest_harness import Ingest, eventually, running, world
+from tests.eventually import eventually
+from tests.integration.ingest_harness import Ingest, running, world
 from trolleybus.contracts.stores import StoreConfig, StoreKey
 
 RATE, BURST, LARGEST = 200, 150, 100

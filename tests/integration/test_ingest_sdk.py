@@ -10,7 +10,8 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, Route
 
 from tests.browser_fixtures import Watched
-from tests.integration.ingest_harness import Ingest, eventually, running, world
+from tests.eventually import eventually
+from tests.integration.ingest_harness import Ingest, running, world
 from tests.integration.sdk_shop import SHOPPER, Storefront, storefront
 from trolleybus.contracts.customers import CustomerUpdated
 

@@ -20,7 +20,8 @@ import pytest_asyncio
 
 from tests.browser_fixtures import Watched
 from tests.client_fixtures import node_clients, python_client
-from tests.integration.ingest_harness import ORIGIN, Ingest, Shop, eventually, running, world
+from tests.eventually import eventually
+from tests.integration.ingest_harness import ORIGIN, Ingest, Shop, running, world
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.customers import CustomerUpdated
 from trolleybus.contracts.orders import OrderPlaced

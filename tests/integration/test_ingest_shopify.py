@@ -11,7 +11,8 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from tests.integration.ingest_harness import Ingest, eventually, running, world
+from tests.eventually import eventually
+from tests.integration.ingest_harness import Ingest, running, world
 from tests.integration.shopify_harness import SECRET, ShopifyShop, connect
 from tests.unit.ingest.shopify_given import SHOP, body, headers, signature
 from trolleybus.contracts.consent import ConsentChanged

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.integration.ingest_harness import Ingest, eventually, running, world
+from tests.eventually import eventually
+from tests.integration.ingest_harness import Ingest, running, world
 from tests.integration.shopify_harness import ShopifyShop, connect
 from tests.stack_fixtures import own_env as env  # noqa: F401 - a fixture: this module takes servers away
 from tests.stack_fixtures import own_stack as stack  # noqa: F401

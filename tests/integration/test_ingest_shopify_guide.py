@@ -3,8 +3,9 @@
 import uuid
 from pathlib import Path
 
+from tests.eventually import eventually
 from tests.integration.guides import commands_of, run
-from tests.integration.ingest_harness import eventually, running, world
+from tests.integration.ingest_harness import running, world
 
 
 async def test_every_command_of_the_guide_for_shopify_does_what_it_says(env: dict[str, str], tmp_path: Path) -> None:

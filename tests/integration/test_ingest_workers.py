@@ -11,7 +11,8 @@ import httpx2
 import psutil
 import pytest
 
-from tests.integration.ingest_harness import Ingest, eventually, running, world
+from tests.eventually import eventually
+from tests.integration.ingest_harness import Ingest, running, world
 
 EVENT = {"event": "product_viewed", "product_id": "p", "cart_id": "c"}
 

@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import pytest_asyncio
 
-from tests.integration.messaging_harness import World, eventually, now_ms, running, world_around
+from tests.eventually import eventually
+from tests.integration.messaging_harness import World, now_ms, running, world_around
 from trolleybus.contracts.messages import MessageInDoubt
 
 LEASES = {"CALL_LEASE_SECONDS": "3", "CLAIM_LEASE_SECONDS": "3", "SMTP_TIMEOUT_SECONDS": "0.5"}

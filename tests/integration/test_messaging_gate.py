@@ -10,16 +10,8 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from tests.integration.messaging_harness import (
-    BARRIER,
-    HOUR,
-    Messaging,
-    World,
-    eventually,
-    now_ms,
-    running,
-    world_around,
-)
+from tests.eventually import eventually
+from tests.integration.messaging_harness import BARRIER, HOUR, Messaging, World, now_ms, running, world_around
 from trolleybus.contracts.customers import IdentitiesLinked
 from trolleybus.contracts.messages import MessageDeferred, MessageRefused, MessageSent
 from trolleybus.topics import Topics

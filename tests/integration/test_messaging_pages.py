@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from tests.integration.messaging_harness import Messaging, World, eventually, running, world_around
+from tests.eventually import eventually
+from tests.integration.messaging_harness import Messaging, World, running, world_around
 from trolleybus.contracts.messages import MessageClicked, MessageRequested
 
 

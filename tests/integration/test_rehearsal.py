@@ -23,7 +23,8 @@ from services.abandonment.commands.carts import show
 from services.abandonment.commands.record import record
 from services.abandonment.commands.replay import replay
 from services.abandonment.rehearsal.recording import record_line, settings_line
-from tests.integration.detector_harness import Detectors, Process, activity, batches, eventually, now_ms, world
+from tests.eventually import eventually
+from tests.integration.detector_harness import Detectors, Process, activity, batches, now_ms, world
 from trolleybus.cli import CommandError
 from trolleybus.contracts.cart import CartActivity
 

@@ -19,7 +19,7 @@ from trolleybus.http import problems
 from trolleybus.http.health import health_router
 from trolleybus.http.metrics import HttpMetrics
 from trolleybus.http.middleware import BodyLimit, EndStreamsOnDrain, RequestContext
-from trolleybus.http.reference import reference_router
+from trolleybus.http.reference import entrance_router, reference_router
 from trolleybus.pages import STATIC, Pages
 from trolleybus.readiness import Readiness
 from trolleybus.settings import ServiceSettings
@@ -88,6 +88,7 @@ def create_app(
     app.include_router(reference_router(app.state.pages))
     for router in routers:
         app.include_router(router)
+    app.include_router(entrance_router())
     if static is not None:
         app.mount(f"/static/{settings.service}", StaticFiles(directory=static))
     app.mount("/static", StaticFiles(directory=STATIC))

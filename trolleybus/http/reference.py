@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 
 from trolleybus.http.health import LOOKS
 from trolleybus.pages import Pages
@@ -44,6 +44,17 @@ def reference_router(pages: Pages) -> APIRouter:
     async def docs(request: Request) -> HTMLResponse:
         app: FastAPI = request.app
         return pages.render(request, "reference.html", api=app, groups=operations(app.openapi()))
+
+    return router
+
+
+def entrance_router() -> APIRouter:
+    """The bare address, for a service that has no page of its own there: to the reference."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.api_route("/", methods=LOOKS)
+    async def entrance() -> RedirectResponse:
+        return RedirectResponse("/docs")
 
     return router
 

@@ -95,6 +95,13 @@ async def test_an_unknown_path_is_a_404_and_a_wrong_method_a_405_with_what_is_al
     assert response.headers["allow"] == "GET"
 
 
+async def test_the_bare_address_leads_to_the_reference_where_a_service_has_no_page_there(
+    client: httpx2.AsyncClient,
+) -> None:
+    answer = await client.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+
+
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/docs"])
 async def test_a_monitor_may_ask_for_the_headers_alone(client: httpx2.AsyncClient, path: str) -> None:
     assert (await client.head(path)).status_code == (await client.get(path)).status_code
