@@ -24,6 +24,9 @@ LEVELS = (90, 180, 360)
 AHEAD = 300_000
 """Records that the writer may be ahead of the detector: Kafka deletes what is older than the retention, read or not."""
 KEPT_MIB = 256
+SHOWN_EACH = 300
+"""Samples; about a minute's."""
+WITHIN_S = 7200.0
 EARLY, LATE = (0.15, 0.25), (0.9, 1.0)
 
 
@@ -68,11 +71,13 @@ async def _work(world: World, worker: Worker, many: int, count: int) -> list[tup
     def note(handled: float) -> None:
         throttle.handled = handled
         samples.append((handled, worker.rss_mib()))
+        if len(samples) % SHOWN_EACH == 0:
+            print(f"    {samples[-1][1]:,.0f} MiB after {handled:,.0f} records", flush=True)
 
     log = chain(opening(many), spread(Random(1), count, many))
     writing = asyncio.create_task(asyncio.to_thread(world.write, throttle.passing(log, stop), stop=stop))
     try:
-        await worker.until(many + count, note)
+        await worker.until(many + count, note, within_s=WITHIN_S)
     finally:
         stop.set()
         await writing
