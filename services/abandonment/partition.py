@@ -26,7 +26,8 @@ log = get_logger(__name__)
 MANY = 2_000
 """Changed carts that are written without waiting for more."""
 FULL = 4_000
-"""Changed carts at which no more is read until some are written."""
+"""Changed carts and their facts at which no more is read until some are written. A fact holds as much memory as a cart's row, and
+where levels fire on most carts there are more of them."""
 GATHER_MS = 80
 """Least time between two writes, in which facts gather."""
 LATEST_MS = 400
@@ -68,7 +69,7 @@ class Partition:
 
     @property
     def is_full(self) -> bool:
-        return self.shard.changes >= FULL
+        return self.shard.changes + len(self.shard.effects) >= FULL
 
     def broker_now(self, at: int) -> int | None:
         """The brokers' time (ms) at a monotonic one, never later than it truly is; None before the first write.
@@ -97,6 +98,7 @@ class Partition:
         gather, latest = (LATEST_BEHIND_MS, LATEST_BEHIND_MS) if self._is_behind else (GATHER_MS, LATEST_MS)
         if (
             shard.changes >= MANY
+            or self.is_full
             or ((shard.effects or shard.parked) and quiet >= gather)
             or (self._changed_since and now - self._changed_since >= latest)
             or quiet >= HEARTBEAT_MS
