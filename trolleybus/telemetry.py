@@ -22,7 +22,6 @@ from trolleybus.redaction import redact
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 
-
 _random = random.Random()  # noqa: S311 - names a trace, guards nothing; the system's own is a call of the kernel each time
 
 

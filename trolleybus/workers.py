@@ -58,7 +58,7 @@ class _Workers:
         self._failed = False
 
     async def run(self) -> None:
-        """Until SIGTERM or SIGINT; raises ServiceFailed where a process fails as soon as it has started."""
+        """Until SIGTERM or SIGINT; raises ServiceFailed where a process fails as soon as it is first started."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -82,7 +82,8 @@ class _Workers:
         logger.info("stopped")
 
     async def _keep(self, env: dict[str, str], folder: str, passed: tuple[int, int]) -> None:
-        """One after another in one place."""
+        """One after another in one place. What cannot be started now, though it could before, is tried again: others serve."""
+        is_first = True
         while not self._stop.is_set():
             began = time.monotonic()
             worker = await asyncio.create_subprocess_exec(*_same_again(), env=env, pass_fds=passed)
@@ -91,10 +92,11 @@ class _Workers:
             if self._stop.is_set():
                 return
             logger.error("a worker ended", worker=worker.pid, code=code)
-            if code > 0 and time.monotonic() - began < TOO_SOON_S:
+            if is_first and code > 0 and time.monotonic() - began < TOO_SOON_S:
                 self._failed = True
                 self._stop.set()
                 return
+            is_first = False
             await asyncio.sleep(AGAIN_AFTER_S)
 
     async def _ended(self, worker: asyncio.subprocess.Process) -> int:

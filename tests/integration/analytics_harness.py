@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import httpx2
@@ -31,7 +31,6 @@ from trolleybus.security import hash_key, new_key
 from trolleybus.topic_admin import create_topics, register_schemas
 from trolleybus.topics import Topics
 
-T = TypeVar("T")
 USED = ("stores", *TOPICS)
 OPERATOR = "operator-token-for-tests-0123456789"
 

@@ -37,7 +37,6 @@ READ = ("recovery.carts", "customer.updates", "consent", "orders", "recovery.mes
 WRITTEN = ("stores", "customers", "recovery.journeys", "messaging.requests")
 LEVEL = 900
 
-T = TypeVar("T")
 R = TypeVar("R")
 
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -34,7 +34,6 @@ from trolleybus.topic_admin import create_topics, register_schemas
 from trolleybus.topics import Topic, Topics
 
 USED = ("stores", "cart.activity", "recovery.carts")
-T = TypeVar("T")
 
 
 @dataclass

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -26,8 +26,6 @@ from trolleybus.topics import Topics
 
 USED = ("stores", "cart.activity", "orders", "customer.updates", "consent", "products", "privacy.requests")
 ORIGIN = "https://shop.example.com"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)

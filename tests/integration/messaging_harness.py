@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import httpx2
@@ -39,8 +39,6 @@ USED = ("stores", "orders", "consent", "customer.updates", "messaging.requests",
 BARRIER = ("orders", "consent", "customer.updates")
 WRITTEN = (StoreConfig, OrderPlaced, ConsentChanged, IdentitiesLinked, MessageRequested)
 HOUR = 3_600_000
-
-T = TypeVar("T")
 
 
 def now_ms() -> int:

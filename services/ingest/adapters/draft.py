@@ -112,7 +112,7 @@ class Draft:
 
     def soft(self, field: str, text: str, read: Callable[[str], str]) -> str:
         """A value that the event can do without: what cannot be read is left out, and said to be."""
-        if not text or not text.strip():
+        if not text.strip():
             return ""
         try:
             return read(text)

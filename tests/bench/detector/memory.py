@@ -25,7 +25,7 @@ AHEAD = 300_000
 """Records that the writer may be ahead of the detector: Kafka deletes what is older than the retention, read or not."""
 KEPT_MIB = 256
 SHOWN_EACH = 300
-"""Samples; about a minute's."""
+"""Samples, some each second."""
 WITHIN_S = 7200.0
 EARLY, LATE = (0.15, 0.25), (0.9, 1.0)
 
