@@ -20,6 +20,7 @@ from trolleybus.codec import Codec
 from trolleybus.consumer import Consumer, ConsumerMetrics, positions, traced
 from trolleybus.contracts.customers import CustomerUpdated
 from trolleybus.contracts.journeys import JourneyEntered
+from trolleybus.contracts.messages import MessageBounced
 from trolleybus.contracts.orders import OrderPlaced
 from trolleybus.contracts.partition import partition_of
 from trolleybus.contracts.products import Product
@@ -581,20 +582,21 @@ async def sent(producer: RecordProducer, records: Sequence[Record]) -> bool:
 class Transactions:
     """Writes records of one key in transactions."""
 
-    def __init__(self, kafka: AIOKafkaProducer, envelopes: Envelopes, partitions: int) -> None:
+    def __init__(self, kafka: AIOKafkaProducer, envelopes: Envelopes, topics: Topics) -> None:
         self._kafka = kafka
         self._envelopes = envelopes
-        self._partitions = partitions
+        self._topics = topics
 
     async def begin(self, *records: Record) -> None:
         await self._kafka.begin_transaction()
-        for outgoing in map(self._envelopes.wrap, records):
+        for record in records:
+            outgoing = self._envelopes.wrap(record)
             await self._kafka.send_and_wait(
                 outgoing.topic,
                 key=outgoing.key,
                 value=outgoing.value,
                 headers=list(outgoing.headers),
-                partition=partition_of(outgoing.key, self._partitions),
+                partition=partition_of(outgoing.key, self._topics.of(record).partitions),
             )
 
     async def abort(self, *records: Record) -> None:
@@ -616,7 +618,7 @@ async def transactions(env: dict[str, str], envelopes: Envelopes, topics: Topics
     )
     await kafka.start()
     try:
-        yield Transactions(kafka, envelopes, topics["recovery.journeys"].partitions)
+        yield Transactions(kafka, envelopes, topics)
     finally:
         await kafka.stop()
 
@@ -672,6 +674,32 @@ async def test_the_marks_of_transactions_are_passed_and_what_they_told_is_handle
         await transactions.finish()
         assert await consumer.caught_up()
     assert await house.handled() == [*twice, *ids(open_still)]
+
+
+async def test_a_mark_that_is_seen_while_the_records_before_it_are_handled_is_passed_after_them(
+    house: House, transactions: Transactions
+) -> None:
+    topic, measured = house.topics["recovery.messages"], house.metrics.lag
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold_on(_conn: Connection, _batch: Sequence[Received[Record]]) -> None:
+        begun.set()
+        await go_on.wait()
+
+    async def measured_anew() -> bool:
+        return len(await lags(house, topic.name)) == topic.partitions
+
+    consumer = house.consumer("recovery.messages", service="analytics")
+    async with running(consumer):
+        assert await consumer.caught_up()
+        house.before = hold_on
+        await transactions.commit(MessageBounced(id=uuid.uuid4().hex, store_id="s", message_id="m"))
+        await begun.wait()
+        for _ in range(2):  # The first look at the log's end may have come before the mark was read.
+            measured.clear()
+            await until(measured_anew)
+        go_on.set()
+        assert await consumer.caught_up(10.0)
 
 
 async def behind(house: House, topic: str) -> bool:

@@ -106,20 +106,20 @@ class Partition:
 
     async def _consume(self) -> None:
         while not self._lost_position:
-            if not self._queue:
-                self._fed.clear()
-                await self._fed.wait()
+            self._fed.clear()  # What is fed, measured or ended from here on wakes the wait below.
             if self._processor.stopping.is_set():
                 raise Stopping
             batch = list(islice(self._queue, self._max_batch))
-            if not batch:
+            if batch:
+                await self._processor.handle(batch)
+                for _ in batch:
+                    self._queue.popleft()
+                if len(self._queue) < self._max_batch:
+                    self._kafka.resume(self.place)
+            elif self._read_to > self.position:
                 await self._processor.pass_to(self._read_to)
-                continue
-            await self._processor.handle(batch)
-            for _ in batch:
-                self._queue.popleft()
-            if len(self._queue) < self._max_batch:
-                self._kafka.resume(self.place)
+            else:
+                await self._fed.wait()
 
     async def _find_position(self) -> None:
         self._positioned = False

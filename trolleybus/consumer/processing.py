@@ -82,10 +82,9 @@ class Processor:
         self.problem = ""
 
     async def pass_to(self, offset: int) -> None:
-        """Move the position over what is no record, if `offset` is beyond it; raises Fenced or Stopping."""
-        if offset > self.position:
-            await self._until_up(lambda: self._move(offset))
-            self.problem = ""
+        """Move the position over what is no record; raises Fenced or Stopping."""
+        await self._until_up(lambda: self._move(offset))
+        self.problem = ""
 
     async def pause(self, seconds: float) -> None:
         """Sleep; raises Stopping as soon as the partition is given up."""
