@@ -153,6 +153,7 @@ class Shard:
         for key in keys:
             state = self._state(key)
             if state is None:
+                self.timers.set(key, None)
                 continue
             setting = self.settings.known(state.store_id, state.config_version)
             if setting is None:

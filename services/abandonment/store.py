@@ -36,6 +36,7 @@ WRITE_BUFFERS_BYTES = 128 * MIB
 """Of all partitions; above what twelve full ones hold: near the limit RocksDB makes a file of the buffer at hand, however
 small, while those of idle partitions stay."""
 WRITE_BUFFER_BYTES = 8 * MIB
+MERGED_AT_FILES = 16
 
 
 class NoSlot(Exception):
@@ -73,7 +74,10 @@ class Disk:
         # Of many carts most are in files: spares the search for them in the buffers.
         options.set_memtable_whole_key_filtering(True)
         options.set_memtable_prefix_bloom_ratio(0.02)
-        options.set_level_zero_file_num_compaction_trigger(8)  # Merged less often; the filters keep reads as cheap.
+        # Each merge writes all rows of the partition anew, and the filters keep reads of many files cheap.
+        options.set_level_zero_file_num_compaction_trigger(MERGED_AT_FILES)
+        options.set_level_zero_slowdown_writes_trigger(3 * MERGED_AT_FILES)
+        options.set_level_zero_stop_writes_trigger(4 * MERGED_AT_FILES)
         options.set_max_background_jobs(1)
         options.set_keep_log_file_num(2)
         return options

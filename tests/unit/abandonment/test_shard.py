@@ -303,6 +303,39 @@ def test_timers_give_each_cart_once_at_its_last_time(steps: list[tuple[int, int 
     assert dues == {}
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 50), st.integers(1, 4), st.lists(st.one_of(st.none(), st.integers(1, 30)), max_size=5)
+        ),
+        max_size=40,
+    )
+)
+def test_timers_give_each_sweep_what_is_due_and_nothing_else(
+    sweeps: list[tuple[int, int, list[int | None]]],
+) -> None:
+    timers = Timers()
+    dues: dict[bytes, int] = {}
+    now = 0
+    for pause, limit, later in sweeps:
+        for cart, wait in enumerate(later):
+            timers.set(bytes([cart]), None if wait is None else now + wait)
+            dues.pop(bytes([cart]), None)
+            if wait is not None:
+                dues[bytes([cart])] = now + wait
+        now += pause
+        due = {key for key, at in dues.items() if at <= now}
+        given_out = timers.pop(now, limit)
+        assert len(given_out) == len(set(given_out)) == min(limit, len(due))
+        assert due.issuperset(given_out)
+        for key in given_out:  # As a cart whose level fired: to its next time, or to none.
+            timers.set(key, now + 7 if limit > 1 else None)
+            dues.pop(key)
+            if limit > 1:
+                dues[key] = now + 7
+        assert len(timers) == len(dues)
+
+
 def test_timers_that_move_to_earlier_times_again_and_again_take_no_more_room() -> None:
     timers = Timers.of((bytes([cart]), 10_000) for cart in range(10))
     for due in range(10_000, 1_000, -1):
