@@ -16,7 +16,7 @@ from trolleybus.contracts.orders import OrderChanged, OrderPlaced
 
 SOURCE = "native"
 
-_KINDS = {
+KINDS = {
     "product_viewed": "product_viewed",
     "cart_updated": "snapshot",
     "item_added": "lines_added",
@@ -192,7 +192,7 @@ def _require_parts(event: CartEvent, draft: Draft) -> None:
 def _lines_of(event: CartEvent, draft: Draft, currency: str) -> tuple[tuple[CartLine, ...], str]:
     """The lines, and the kind of activity that they make."""
     given = event.lines or ()
-    kind = _KINDS[event.event]
+    kind = KINDS[event.event]
     lines = [_line(line, draft, index, currency) for index, line in enumerate(given)]
     if event.event == "item_removed":
         counted = [line.quantity is not None for line in given]

@@ -13,7 +13,7 @@ from services.ingest.adapters.seam import Arrival, Refused
 from services.ingest.api.bodies import Items, hash_of, idempotency_key, items_of
 from services.ingest.api.callers import Caller, Directory, caller_of
 from services.ingest.api.payloads import Payload, flaws_of
-from services.ingest.api.quick import Odd
+from services.ingest.api.quick import Odd, always_odd
 from services.ingest.domain import marks
 from services.ingest.domain.pace import Pace
 from services.ingest.domain.translation import Translation
@@ -52,6 +52,8 @@ class Endpoint(Generic[P]):
     payload: type[P]
     adapter: Callable[[P, Arrival], Translation]
     quick: Callable[[object], P]
+    plain: Callable[[object, Arrival], Translation] = always_odd
+    """Payload and adapter in one, for events that are plain."""
 
 
 class Intake:
@@ -100,23 +102,25 @@ class Intake:
         batch = await items_of(request, endpoint.list_name, self._max_events, self.max_bytes)
         await self.limit(caller, endpoint.scope, len(batch.items))
         key = idempotency_key(request)
-        user_agent, country = browser_of(request), self.country_of(request)
+        arrival = Arrival(
+            store=caller.store,
+            hasher=self.hasher,
+            received_at=received_at,
+            sent_at=batch.sent_at,
+            is_public=caller.is_public,
+            user_agent=browser_of(request),
+            country=self.country_of(request),
+        )
         events: list[Translation | Refused] = []
         for index, item in enumerate(batch.items):
             if index and not index % A_TURN:
                 await self.turn(caller)
-            arrival = Arrival(
-                store=caller.store,
-                hasher=self.hasher,
-                received_at=received_at,
-                sent_at=batch.sent_at,
-                is_public=caller.is_public,
-                user_agent=user_agent,
-                country=country,
-                fallback_id=f"{key}:{index}" if key else "",
-                raw_hash=partial(hash_of, item),
-            )
-            events.append(_read(item, endpoint, arrival))
+            try:
+                events.append(endpoint.plain(item, arrival))
+            except Odd:
+                fallback = f"{key}:{index}" if key else ""
+                named = replace(arrival, fallback_id=fallback, raw_hash=partial(hash_of, item))
+                events.append(_read(item, endpoint, named))
         return _answer(await self.take(caller, endpoint.source, events), batch)
 
     def caller(self, request: Incoming, scope: str, key_in_body: str = "") -> Caller:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
-from services.ingest.adapters import native, native_products
+from services.ingest.adapters import native, native_plain, native_products
 from services.ingest.api import examples
 from services.ingest.api.intake import Endpoint, Intake, P
 from services.ingest.api.payloads import CartEvent, CatalogueProduct, Customer, Order, Payload
@@ -18,7 +18,9 @@ from trolleybus.http.fast import Take
 _REFERENCE = "#/components/schemas/{model}"
 _EVENTS_OF: tuple[type[Payload], ...] = (CartEvent, Order, Customer, CatalogueProduct)
 
-TRACK = Endpoint(native.SOURCE, CARTS, "events", CartEvent, native.cart_event, reader_of(CartEvent))
+TRACK = Endpoint(
+    native.SOURCE, CARTS, "events", CartEvent, native.cart_event, reader_of(CartEvent), native_plain.cart_event
+)
 TAKE_ORDERS = Endpoint(native.SOURCE, ORDERS, "orders", Order, native.order, reader_of(Order))
 TAKE_CUSTOMERS = Endpoint(native.SOURCE, CUSTOMERS, "customers", Customer, native.customer, reader_of(Customer))
 TAKE_PRODUCTS = Endpoint(

@@ -36,12 +36,13 @@ def identities_of(person: Person, hasher: IdentityHasher) -> tuple[Identity, ...
         ("phone", person.phone),
         *person.tokens,
     )
-    found = []
-    for kind, value in named:
-        if value:
-            hashed = hasher.hash(person.store_id, kind, value)
-            found.append(Identity(kind, hashed, _key(kind, value, hashed)))
-    return tuple(found)
+    return tuple([identity_of(person.store_id, kind, value, hasher) for kind, value in named if value])
+
+
+def identity_of(store_id: str, kind: str, value: str, hasher: IdentityHasher) -> Identity:
+    """One normalised identity; raises BadIdentity for a kind that is none."""
+    hashed = hasher.hash(store_id, kind, value)
+    return Identity(kind, hashed, _key(kind, value, hashed))
 
 
 def _key(kind: str, value: str, hashed: str) -> str:
