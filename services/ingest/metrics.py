@@ -6,6 +6,8 @@ from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from trolleybus.gathered import Gathered
+
 
 class IngestMetrics:
     """Labels are bounded: sources, kinds and topics are closed lists; no store, no key, no person."""
@@ -70,13 +72,15 @@ class IngestMetrics:
             registry=registry,
         )
         # Asking a metric for its labels takes longer than counting; these are counted for each event.
+        self._gathered = Gathered()
+        self._lookup = cache(self.identity_lookups.labels)
         self._event = cache(self.events.labels)
         self._record = cache(self.records.labels)
 
     def count_events(self, source: str, kinds: Sequence[str], outcome: str) -> None:
         """One event more of each kind."""
         for kind, number in _counted(kinds):
-            self._event(source, kind, outcome).inc(number)
+            self._gathered.add(self._event(source, kind, outcome), number)
 
     def count_marks(self, marks: Sequence[str]) -> None:
         """One event more with each mark."""
@@ -86,7 +90,19 @@ class IngestMetrics:
     def count_records(self, topics: Sequence[str]) -> None:
         """One record more in each topic."""
         for topic, number in _counted(topics):
-            self._record(topic).inc(number)
+            self._gathered.add(self._record(topic), number)
+
+    def count_lookups(self, answer: str, number: int = 1) -> None:
+        """So many events of whose shopper the map told this."""
+        self._gathered.add(self._lookup(answer), number)
+
+    def acknowledged(self, seconds: float) -> None:
+        """How long Kafka took for a request's records."""
+        self._gathered.observe(self.ack_seconds, seconds)
+
+    def waiting(self, records: int) -> None:
+        """Records that wait for Kafka's acknowledgement now."""
+        self._gathered.set(self.in_flight, records)
 
 
 def _counted(names: Sequence[str]) -> Iterable[tuple[str, int]]:

@@ -92,16 +92,16 @@ class Publisher:
         self.check()
         if not sealed:
             return
-        first: list[Outgoing] = []
-        last: list[Outgoing] = []
-        for record, one in zip(records, sealed, strict=True):
-            (last if type(record) is CartActivity else first).append(one)
+        first = [one for record, one in zip(records, sealed, strict=True) if type(record) is not CartActivity]
+        phases = [sealed]
+        if first:
+            phases = [first, [one for record, one in zip(records, sealed, strict=True) if type(record) is CartActivity]]
         request = object()
         store_id = records[0].store_id
         size = self._take_room(store_id, sealed)
         self._waiting[request] = began = self._clock()
         try:
-            for phase in (first, last):
+            for phase in phases:
                 if phase:
                     await self._sender.send_outgoing(phase)
             self._is_trying = False
@@ -115,8 +115,8 @@ class Publisher:
             del self._waiting[request]
             self._records.give_back(store_id, len(sealed))
             self._bytes.give_back(store_id, size)
-            self._metrics.in_flight.set(self._records.total)
-        self._metrics.ack_seconds.observe(self._clock() - began)
+            self._metrics.waiting(self._records.total)
+        self._metrics.acknowledged(self._clock() - began)
         self._metrics.count_records([one.topic for one in sealed])
 
     def _is_slow(self) -> bool:
@@ -131,7 +131,7 @@ class Publisher:
             raise Overloaded("too many records of this store wait for Kafka")
         self._records.take(store_id, len(sealed))
         self._bytes.take(store_id, size)
-        self._metrics.in_flight.set(self._records.total)
+        self._metrics.waiting(self._records.total)
         return size
 
 

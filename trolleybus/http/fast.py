@@ -126,7 +126,7 @@ class FastPath:
                 await _refuse(problem, request_id, scope, receive, send)
         finally:
             end_trace(before)
-            self._metrics.observe("POST", scope["path"], status, time.perf_counter() - began)
+            self._metrics.observe_soon("POST", scope["path"], status, time.perf_counter() - began)
 
 
 def _as_problem(error: Exception, scope: Scope) -> Problem:

@@ -7,6 +7,8 @@ import os
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from trolleybus.gathered import Gathered
+
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Where the processes of one service keep their metrics, as prometheus-client names it."""
 
@@ -27,6 +29,7 @@ class HttpMetrics:
     """Labels are bounded: routes are templates ("none" when nothing matched), methods the known ones."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._gathered = Gathered()
         self._found: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._requests = Counter(
             "trolleybus_http_requests_total",
@@ -43,13 +46,22 @@ class HttpMetrics:
         )
 
     def observe(self, method: str, route: str, status: int, seconds: float | None) -> None:
+        counted, timed = self._of(method, route, status)
+        counted.inc()
+        if seconds is not None:
+            timed.observe(seconds)
+
+    def observe_soon(self, method: str, route: str, status: int, seconds: float) -> None:
+        """As observe, at the end of the event loop's pass."""
+        counted, timed = self._of(method, route, status)
+        self._gathered.add(counted)
+        self._gathered.observe(timed, seconds)
+
+    def _of(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
         method = method if method in _METHODS else "OTHER"
         place = method, route, status
         found = self._found.get(place)  # Asking a metric for its labels takes longer than counting.
         if found is None:
             counted, timed = self._requests.labels(method, route, str(status)), self._seconds.labels(method, route)
             found = self._found[place] = counted, timed
-        counted, timed = found
-        counted.inc()
-        if seconds is not None:
-            timed.observe(seconds)
+        return found

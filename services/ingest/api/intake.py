@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from services.ingest.adapters.seam import Arrival, Refused
 from services.ingest.api.bodies import Items, hash_of, idempotency_key, items_of
-from services.ingest.api.callers import Caller, Directory, caller_of
+from services.ingest.api.callers import Caller, Callers, Directory
 from services.ingest.api.payloads import Payload, flaws_of
 from services.ingest.api.quick import Odd, always_odd
 from services.ingest.domain import marks
@@ -76,7 +76,7 @@ class Intake:
         country_header: str,
         now: Callable[[], int],
     ) -> None:
-        self._directory = directory
+        self._callers = Callers(directory)
         self.hasher = hasher
         self._limiter = limiter
         self._turns = turns
@@ -126,7 +126,7 @@ class Intake:
     def caller(self, request: Incoming, scope: str, key_in_body: str = "") -> Caller:
         """Who calls; 401 or 403 for who may not, 429 for who has sent too much already."""
         now = self.now()
-        caller = caller_of(request, self._directory, scope, now, key_in_body)
+        caller = self._callers.of(request, scope, now, key_in_body)
         self._uses.note(caller.store.store_id, caller.key.key_id, now)
         refusal = self._limiter.refusal(caller.store, caller.key, scope)
         if refusal is not None:

@@ -31,7 +31,11 @@ class Memory:
 
     def has(self, identities: Iterable[Identity], now: float) -> bool:
         """Whether all are fresh."""
-        return all(self.is_fresh(one.hash, now) for one in identities)
+        for one in identities:
+            entry = self._young.get(one.hash) or self._entry(one.hash)
+            if entry is None or now - entry[1] >= LIFE_S:
+                return False
+        return True
 
     def put(self, identity: str, person: Person | None, now: float) -> None:
         if len(self._young) >= MOST // 2:

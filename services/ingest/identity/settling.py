@@ -19,11 +19,7 @@ class Settling:
 
     def __init__(self, identities: IdentityMap, metrics: IngestMetrics) -> None:
         self._map = identities
-        self._remembered = metrics.identity_lookups.labels("remembered")
-        self._known = metrics.identity_lookups.labels("known")
-        self._stranger = metrics.identity_lookups.labels("stranger")
-        self._unasked = metrics.identity_lookups.labels("unasked")
-        self._partings = metrics.partings
+        self._metrics = metrics
 
     def at_once(self, translation: Translation) -> Translation | None:
         """Settled from this process's memory; None where Valkey must be asked."""
@@ -32,7 +28,7 @@ class Settling:
             return settled(translation, STRANGER)
         if _asks_now(translation) or not self._has(identities):
             return None
-        self._remembered.inc()
+        self._metrics.count_lookups("remembered")
         if owner(self._map.person, identities) is not None:
             return translation
         return self._settle(translation, standing(self._map.person, identities))
@@ -56,13 +52,13 @@ class Settling:
                 one = translation
             else:
                 found = standing(known.person, identities) if identities else STRANGER
-                (self._unasked if not answered else self._known if found.identities else self._stranger).inc()
+                self._metrics.count_lookups("unasked" if not answered else "known" if found.identities else "stranger")
                 one = self._settle(translation, found)
             done.append(one)
             if len(translations) > 1 and (sighting := sighting_for_today(one)) is not None:
                 known.see(sighting)
         if remembered:
-            self._remembered.inc(remembered)
+            self._metrics.count_lookups("remembered", remembered)
         return done
 
     def _has(self, identities: Sequence[Identity]) -> bool:
@@ -73,12 +69,12 @@ class Settling:
 
     def _settle(self, translation: Translation, found: Standing) -> Translation:
         if found.stand_ins:
-            self._partings.inc()
+            self._metrics.partings.inc()
         return settled(translation, found)
 
 
 def _asks_now(translation: Translation) -> bool:
     for record in translation.records:
-        if isinstance(record, OrderPlaced) or (isinstance(record, CartActivity) and not record.cart_id):
+        if type(record) is OrderPlaced or (type(record) is CartActivity and not record.cart_id):
             return bool(translation.identities)
     return False
