@@ -161,6 +161,7 @@ async def _serve(app: FastAPI, settings: ServiceSettings, stop: asyncio.Event, l
         app,
         log_config=None,
         access_log=False,
+        http=_protocol() if app.state.fast_paths is not None else "auto",
         lifespan="on",
         server_header=False,
         proxy_headers=False,  # Nothing here asks for the client's address, and links are made from settings.
@@ -204,6 +205,12 @@ def listen(host: str, port: int) -> socket.socket:
         raise ServiceFailed(
             f"cannot listen on {host} port {port} ({os.strerror(error.errno or 0)}): set HOST or PORT"
         ) from None
+
+
+def _protocol() -> type[asyncio.Protocol]:
+    from trolleybus.http.protocol import FastProtocol  # noqa: PLC0415 - httptools is in some services' extras only
+
+    return FastProtocol
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

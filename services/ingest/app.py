@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from services.ingest.api.cors import Cors
+from services.ingest.api.cors import Cors, Origins
 from services.ingest.api.intake import Intake
 from services.ingest.api.routes import describe, native_router, takers
 from services.ingest.api.sdk import sdk_router
@@ -44,7 +44,7 @@ from trolleybus.contracts.products import Product
 from trolleybus.db import open_pool
 from trolleybus.envelope import Envelopes
 from trolleybus.http import Readiness, create_app
-from trolleybus.http.fast import FastPath
+from trolleybus.http.fast import FastPaths
 from trolleybus.http.metrics import HttpMetrics
 from trolleybus.registry import Registry
 from trolleybus.runtime import background, spare_the_collector
@@ -160,6 +160,7 @@ def build(settings: IngestSettings) -> FastAPI:
             spare_the_collector()
             yield
 
+    origins = Origins(directory)
     app = create_app(
         title="Trolleybus ingest",
         description="Takes what a storefront sends; answers 202 when Kafka has it.",
@@ -178,9 +179,8 @@ def build(settings: IngestSettings) -> FastAPI:
             ),
             key_uses_router(uses, manager),
         ],
-        front=lambda inner: Cors(
-            FastPath(inner, takers(intake), metrics=http_metrics, max_bytes=settings.max_body_bytes), directory
-        ),
+        front=lambda inner: Cors(inner, origins),
+        fast_paths=FastPaths(takers(intake), http_metrics, settings.max_body_bytes, origins.headers_for),
     )
     _describe(app)
     return app

@@ -11,7 +11,6 @@ from trolleybus.contracts.stores import StoreConfig, StoreKey, scopes_of
 from trolleybus.http import Problem
 from trolleybus.http.fast import Incoming
 
-
 MOST_CALLERS = 10_000
 
 

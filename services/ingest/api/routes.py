@@ -134,17 +134,17 @@ def native_router(intake: Intake) -> APIRouter:
     return router
 
 
-def takers(intake: Intake) -> dict[str, Take]:
+def takers(intake: Intake) -> dict[bytes, Take]:
     """The same, by path, for the way past the framework."""
 
     def of(endpoint: Endpoint[P]) -> Take:
         return partial(intake.answer, endpoint=endpoint)
 
     return {
-        "/api/v1/carts/track": of(TRACK),
-        "/api/v1/orders": of(TAKE_ORDERS),
-        "/api/v1/customers": of(TAKE_CUSTOMERS),
-        "/api/v1/products": of(TAKE_PRODUCTS),
+        b"/api/v1/carts/track": of(TRACK),
+        b"/api/v1/orders": of(TAKE_ORDERS),
+        b"/api/v1/customers": of(TAKE_CUSTOMERS),
+        b"/api/v1/products": of(TAKE_PRODUCTS),
     }
 
 
