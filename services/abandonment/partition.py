@@ -28,6 +28,8 @@ MANY = 2_000
 FULL = 4_000
 """Changed carts and their facts at which no more is read until some are written. A fact holds as much memory as a cart's row, and
 where levels fire on most carts there are more of them."""
+FULL_BYTES = 2 << 20
+"""The same, of the rows of changed carts: one that was left dozens of times has a row three times as large as a new one's."""
 GATHER_MS = 80
 """Least time between two writes, in which facts gather."""
 LATEST_MS = 400
@@ -69,7 +71,8 @@ class Partition:
 
     @property
     def is_full(self) -> bool:
-        return self.shard.changes + len(self.shard.effects) >= FULL
+        shard = self.shard
+        return shard.changes + len(shard.effects) >= FULL or shard.changed_bytes >= FULL_BYTES
 
     def broker_now(self, at: int) -> int | None:
         """The brokers' time (ms) at a monotonic one, never later than it truly is; None before the first write.

@@ -104,6 +104,7 @@ class Shard:
     mistakes: list[Exception] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     parked: list[Parked] = field(default_factory=list)
+    changed_bytes: int = 0  # Of the rows that wait to be taken.
     _changed: dict[bytes, bytes | None] = field(default_factory=dict)  # Rows that wait to be taken.
     _writing: dict[bytes, bytes | None] = field(default_factory=dict)  # Rows that were taken and are not kept yet.
     _read: dict[bytes, bytes | None] = field(default_factory=dict)  # Rows as they stand, for one hearing.
@@ -176,7 +177,7 @@ class Shard:
         """What waits to be written, once what was taken before is kept."""
         if self._writing:
             raise RuntimeError("the changes taken before are not kept yet")
-        self._writing, self._changed = self._changed, {}
+        self._writing, self._changed, self.changed_bytes = self._changed, {}, 0
         rows = [*self._writing.items(), (CLOCK_KEY, _CLOCK.pack(self.clock.now, self.clock.next_offset))]
         effects, self.effects = self.effects, []
         parked, self.parked = self.parked, []
@@ -281,12 +282,14 @@ class Shard:
         return None if row is None else CartState.from_row(row[_DUE_BYTES:])
 
     def _set(self, key: bytes, state: CartState | None, setting: Setting) -> None:
+        self.changed_bytes -= len(self._changed.get(key) or b"")
         if state is None:
             self._changed[key] = None
             self.timers.set(key, None)
             return
         due = next_due(state, self._in_force(state, setting))
-        self._changed[key] = (due or 0).to_bytes(_DUE_BYTES, "big") + state.to_row()
+        row = self._changed[key] = (due or 0).to_bytes(_DUE_BYTES, "big") + state.to_row()
+        self.changed_bytes += len(row)
         self.timers.set(key, due)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from services.abandonment.partition import FULL, GATHER_MS, Partition
+from services.abandonment.partition import FULL, FULL_BYTES, GATHER_MS, Partition
 from services.abandonment.shard import Shard
 from trolleybus.contracts.recovery import CartAbandoned
 
@@ -28,3 +28,11 @@ def test_what_is_full_is_written_at_once() -> None:
         one.consider(one._written_at + GATHER_MS - 1)
     assert full._due.is_set()
     assert not other._due.is_set()
+
+
+def test_large_rows_make_it_full_before_many_carts_do() -> None:
+    one = partition(0)
+    one.shard.changed_bytes = FULL_BYTES
+    assert one.is_full
+    one.shard.changed_bytes -= 1
+    assert not one.is_full

@@ -285,6 +285,16 @@ def test_a_cart_of_a_store_that_is_not_known_waits_and_is_looked_at_again(table:
     assert len(told_by(restored)) == 2
 
 
+def test_it_knows_how_large_the_rows_are_that_wait(table: Table) -> None:
+    shard = table.shard()
+    for at in range(3):
+        heard(shard, at)
+        heard(shard, at, cart_id="cart-2")
+    waiting = shard.changed_bytes
+    assert waiting == sum(len(row or b"") for key, row in table.keep(shard).rows if key in {KEY, b"store-1:cart-2"}) > 0
+    assert shard.changed_bytes == 0
+
+
 @given(st.lists(st.tuples(st.integers(0, 4), st.one_of(st.none(), st.integers(0, 50))), max_size=60))
 def test_timers_give_each_cart_once_at_its_last_time(steps: list[tuple[int, int | None]]) -> None:
     timers = Timers()
