@@ -60,10 +60,11 @@ class Gateway:
         return results
 
     async def _settled(self, events: Sequence[Translation]) -> Sequence[Translation]:
-        if len(events) == 1:
-            at_once = self._settling.at_once(events[0])
+        # One event learns nothing from the others where none tells that two identities are one person's.
+        if len(events) == 1 or all(len(event.identities) < 2 for event in events):
+            at_once = self._settling.all_at_once(events)
             if at_once is not None:
-                return (at_once,)
+                return at_once
         return await self._settling.settle(events)
 
     async def _publish(self, source: str, accepted: Sequence[Translation], sealed: Sequence[Outgoing]) -> None:

@@ -35,8 +35,8 @@ class _NoSettling:
     def __init__(self, *_arguments: Any) -> None:
         pass
 
-    def at_once(self, translation: Translation) -> Translation:
-        return translation
+    def all_at_once(self, translations: Sequence[Translation]) -> Sequence[Translation]:
+        return translations
 
     async def settle(self, translations: Sequence[Translation]) -> Sequence[Translation]:
         return translations

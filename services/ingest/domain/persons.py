@@ -155,27 +155,29 @@ def affected(learned: Learned, known: Known) -> Iterator[str]:
 def _is_nothing_new(known: Known, sighting: Sighting) -> bool:
     """Most events: the same person's, in the same cart, a moment later. A short way to what `learn` would find."""
     person = owner(known, sighting.identities)
-    if person is None:
-        return False
+    return person is not None and sighting.at < nothing_new_until(person, sighting)
+
+
+def nothing_new_until(person: Person, sighting: Sighting) -> int:
+    """The time before which such a sighting says nothing new of the person, whose identities all are; 0 where it does."""
+    until = [person.own[one.hash] + SEEN_AGAIN_MS for one in sighting.identities]
     for one in sighting.identities:
-        if sighting.at - person.own[one.hash] >= SEEN_AGAIN_MS:
-            return False
         if one.kind == "customer" and one.key and person.logins.get(one.hash) != one.key:
-            return False
+            return 0
     cart_id = sighting.cart_id
     if not cart_id or sighting.ends_cart:
-        return cart_id not in person.carts
+        return 0 if cart_id in person.carts else min(until)
     cart = person.carts.get(cart_id)
-    return cart is not None and _is_in_hand(cart, person, sighting)
+    if cart is None or not _is_in_hand(cart, person, sighting.identities):
+        return 0
+    return min(*until, cart.at + CART_AGAIN_MS)
 
 
-def _is_in_hand(cart: OpenCart, person: Person, sighting: Sighting) -> bool:
-    """Whether it is the person's latest_logins, touched within the hour, and in no new way."""
-    for one in sighting.identities:
+def _is_in_hand(cart: OpenCart, person: Person, identities: Sequence[Identity]) -> bool:
+    """Whether it is the person's latest, and they touch it in no new way."""
+    for one in identities:
         if STRENGTH[one.kind] >= WEAK and one.hash not in cart.via:
             return False
-    if sighting.at - cart.at >= CART_AGAIN_MS:
-        return False
     return len(person.carts) == 1 or all(other.at <= cart.at for other in person.carts.values())
 
 

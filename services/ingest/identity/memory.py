@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from services.ingest.domain.people import Identity
-from services.ingest.domain.persons import Person, affected, learn
+from services.ingest.domain.persons import Person, affected, learn, nothing_new_until
 from services.ingest.domain.remembering import Sighting
 
 LIFE_S = 10.0
@@ -19,6 +19,9 @@ class Memory:
     def __init__(self) -> None:
         self._young: dict[str, _Entry] = {}
         self._old: dict[str, _Entry] = {}
+        self._heard: dict[
+            str, tuple[Person, str, int]
+        ] = {}  # By identity: in which cart, until when nothing new is said.
 
     def person(self, identity: str) -> Person | None:
         entry = self._young.get(identity) or self._entry(identity)
@@ -44,8 +47,18 @@ class Memory:
 
     def see(self, sighting: Sighting, now: float) -> bool:
         """Whether it says something new."""
+        sole = sighting.identities[0].hash if len(sighting.identities) == 1 and not sighting.ends_cart else ""
+        person = self.person(sole)
+        if person is not None:
+            heard = self._heard.get(sole)
+            if heard is not None and heard[0] is person and heard[1] == sighting.cart_id and sighting.at < heard[2]:
+                return False
         learned = learn(self.person, sighting)
         if learned is None:
+            if person is not None and sole in person.own:
+                if len(self._heard) >= MOST:
+                    self._heard.clear()
+                self._heard[sole] = person, sighting.cart_id, nothing_new_until(person, sighting)
             return False
         for identity in list(affected(learned, self.person)):
             self.put(identity, learned.person, now)

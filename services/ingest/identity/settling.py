@@ -21,17 +21,25 @@ class Settling:
         self._map = identities
         self._metrics = metrics
 
-    def at_once(self, translation: Translation) -> Translation | None:
-        """Settled from this process's memory; None where Valkey must be asked."""
-        identities = translation.identities
-        if not identities:
-            return settled(translation, STRANGER)
-        if _asks_now(translation) or not self._has(identities):
-            return None
-        self._metrics.count_lookups("remembered")
-        if owner(self._map.person, identities) is not None:
-            return translation
-        return self._settle(translation, standing(self._map.person, identities))
+    def all_at_once(self, translations: Sequence[Translation]) -> list[Translation] | None:
+        """Settled from this process's memory, each for itself; None where Valkey must be asked about one."""
+        for translation in translations:
+            if translation.identities and (_asks_now(translation) or not self._has(translation.identities)):
+                return None
+        known = self._map.person
+        done = []
+        remembered = 0
+        for translation in translations:
+            identities = translation.identities
+            if not identities:
+                done.append(settled(translation, STRANGER))
+                continue
+            remembered += 1
+            is_plain = owner(known, identities) is not None
+            done.append(translation if is_plain else self._settle(translation, standing(known, identities)))
+        if remembered:
+            self._metrics.count_lookups("remembered", remembered)
+        return done
 
     async def settle(self, translations: Sequence[Translation]) -> list[Translation]:
         """Each event knows of those before it."""
