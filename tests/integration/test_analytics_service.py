@@ -292,6 +292,9 @@ async def test_the_page_shows_the_figures_without_inline_script_or_style(
     page = await service.get("/", store_id=one.store_id, range="last_7_days")
     assert page.status_code == 200
     assert one.config.name in page.text
+    carts = (await service.get(f"{API}/dashboard", store_id=one.store_id, range="last_7_days")).json()["carts"]
+    assert f"{carts['bots']} more by bots, {carts['incomplete']} more without a shopper" in page.text
+    assert carts["bots"] > 0 < carts["incomplete"]
     assert "Not yet enough to tell" in page.text or "percentage points" in page.text
     assert " style=" not in page.text
     assert "<script>" not in page.text
