@@ -76,7 +76,8 @@ class Gateway:
         finally:
             self._metrics.count_events(source, [one.kind for one in accepted], outcome)
         self._metrics.count_marks([mark for record in records if type(record) is CartActivity for mark in record.marks])
-        self._identities.note(one for translation in accepted if (one := sighting_for_today(translation)) is not None)
+        sightings = [sighting_for_today(translation) for translation in accepted]
+        self._identities.note([one for one in sightings if one is not None])
 
 
 __all__ = ["Accepted", "Gateway", "KafkaUnavailable", "Overloaded", "Result"]

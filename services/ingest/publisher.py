@@ -67,10 +67,12 @@ class Publisher:
 
     def check(self) -> None:
         """Raises Overloaded while Kafka is behind. Cheap: asked before a request is read."""
+        if not self._waiting:
+            return
         if self._records.is_full() or self._bytes.is_full():
             self._metrics.turned_away.labels("overloaded").inc()
             raise Overloaded(f"{self._records.total} records wait for Kafka")
-        if self._is_trying and self._waiting:
+        if self._is_trying:
             self._metrics.turned_away.labels("slow_broker").inc()
             raise Overloaded("Kafka did not acknowledge the last request; one at a time tries whether it does again")
         if self._is_slow():
