@@ -14,6 +14,7 @@ from services.abandonment.api import CartView, Elsewhere, Restoring, carts_route
 from services.abandonment.changelog import find_out
 from services.abandonment.feed import Feed
 from services.abandonment.frame import Frame, changelog_name, quieten
+from services.abandonment.heap import giving_back
 from services.abandonment.journal import Journal
 from services.abandonment.log_ends import LogEnds
 from services.abandonment.metrics import AbandonmentMetrics
@@ -132,7 +133,9 @@ def build(settings: AbandonmentSettings) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(registry)
-            await stack.enter_async_context(background(readiness, stores=directory.run(), detector=detect()))
+            await stack.enter_async_context(
+                background(readiness, stores=directory.run(), detector=detect(), heap=giving_back())
+            )
             yield
 
     return create_app(
