@@ -1,59 +1,140 @@
 """The short way from a plain cart event to its record: a shopper of one id, a cart with its id, lines.
 
-What has anything more to it is left to the payload's model and the adapter (Odd). Where the short way gives a translation, it is
-theirs: they say what the fields mean.
+JSON is read straight into the structs below. What does not fit them, or has more to it, is left to the payload's model and the
+adapter. Where the short way gives a translation, it is theirs: they say what the fields mean and what is wrong with them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Literal, TypeAlias
+
+from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType
+from msgspec.json import Decoder, Encoder
 
 from services.ingest.adapters.native import KINDS, SOURCE
 from services.ingest.adapters.seam import Arrival
-from services.ingest.api import quick
-from services.ingest.api.payloads import MOST_LINES
-from services.ingest.api.quick import Odd
+from services.ingest.api.payloads import LARGEST_QUANTITY, LONGEST_ID, LONGEST_TEXT, MOST_LINES
 from services.ingest.domain import marks, plain
-from services.ingest.domain.clock import YEAR_MS, event_time
+from services.ingest.domain.clock import YEAR_MS, BadTime, event_time, parse_rfc3339
 from services.ingest.domain.people import Identity, identity_of, shopper_key
 from services.ingest.domain.translation import Translation
 from trolleybus.contracts import ids
 from trolleybus.contracts.cart import CartActivity, CartLine
+from trolleybus.contracts.frozen import dataclass
 from trolleybus.contracts.money import LARGEST_MINOR, BadAmount, Money, from_decimal
 
-_PLAIN_KINDS = {
-    name: KINDS[name]
-    for name in ("product_viewed", "cart_updated", "item_added", "item_set", "cart_emptied", "checkout_step")
-}
+_Id: TypeAlias = Annotated[str, Meta(max_length=LONGEST_ID)] | UnsetType | None
+_Text: TypeAlias = Annotated[str, Meta(max_length=LONGEST_TEXT)] | UnsetType | None
+_Address: TypeAlias = Annotated[str, Meta(max_length=plain.LONGEST_URL)] | UnsetType | None
 _NO_PRICE = Money(), False
 
-Read = Callable[[Any], Any]
+
+class Odd(Exception):
+    """Not plain, or not right; the model and the adapter know more."""
 
 
-def cart_event(item: object, arrival: Arrival) -> Translation:
+class PlainLine(Struct, forbid_unknown_fields=True, gc=False):
+    """As the payload's Line."""
+
+    product_id: Annotated[str, Meta(max_length=LONGEST_ID)]
+    variant_id: _Id = UNSET
+    line_id: _Id = UNSET
+    name: _Text = UNSET
+    quantity: Annotated[int, Meta(ge=0, le=LARGEST_QUANTITY)] | UnsetType | None = UNSET
+    unit_price: str | int | float | UnsetType | None = UNSET
+    url: _Address = UNSET
+    image_url: _Address = UNSET
+    category: _Text = UNSET
+    brand: _Text = UNSET
+
+
+class PlainCartEvent(Struct, forbid_unknown_fields=True, gc=False):
+    """As the payload's CartEvent, without what makes it less plain: addresses of a person, consent, discounts."""
+
+    event: Literal["product_viewed", "cart_updated", "item_added", "item_set", "cart_emptied", "checkout_step"]
+    event_id: Annotated[str, Meta(max_length=LONGEST_ID)]
+    cart_id: Annotated[str, Meta(max_length=LONGEST_ID)]
+    occurred_at: str | UnsetType | None = UNSET
+    customer_id: _Id = UNSET
+    anonymous_id: _Id = UNSET
+    session_id: _Id = UNSET
+    device: _Text = UNSET
+    lines: Annotated[list[PlainLine], Meta(max_length=MOST_LINES)] | UnsetType | None = UNSET
+    currency: str | UnsetType | None = UNSET
+    step: _Id = UNSET
+    product_id: _Id = UNSET
+    cart_url: _Address = UNSET
+    locale: _Text = UNSET
+    time_zone: _Text = UNSET
+
+
+class _Batch(Struct, forbid_unknown_fields=True, gc=False):
+    """As bodies of many."""
+
+    events: Annotated[list[PlainCartEvent], Meta(min_length=1)]
+    sent_at: str | UnsetType | None = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class PlainBody:
+    """The events of a body, and when it was sent by the sender's clock (ms)."""
+
+    events: Sequence[PlainCartEvent]
+    sent_at: int | None
+    is_batch: bool
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def pointer(self, index: int) -> str:
+        """The JSON pointer to an event."""
+        return f"/events/{index}" if self.is_batch else ""
+
+
+_one = Decoder(PlainCartEvent).decode
+_many = Decoder(_Batch).decode
+_again = Encoder().encode
+_BATCH_BEGINS = 64
+"""So far into a batch its list has begun, a time of sending before it or not."""
+
+
+def read(body: bytes) -> PlainBody | None:
+    """The body's events, if all are plain."""
+    if b"\\" in body:
+        return None  # A name or a text has more to it than meets the eye.
+    try:
+        if b'"events"' not in body[:_BATCH_BEGINS]:
+            event = _one(body)
+            return PlainBody((event,), None, False) if _has_each_name_once(body, event) else None
+        batch = _many(body)
+        if not _has_each_name_once(body, batch):
+            return None
+        return PlainBody(batch.events, parse_rfc3339(batch.sent_at) if isinstance(batch.sent_at, str) else None, True)
+    except (DecodeError, UnicodeDecodeError, BadTime):
+        return None
+
+
+def _has_each_name_once(body: bytes, found: Struct) -> bool:
+    """Of a name that stands twice the struct holds one, and less quotation marks are written than were read."""
+    return body.count(b'"') == _again(found).count(b'"')
+
+
+def cart_event(event: PlainCartEvent, arrival: Arrival) -> Translation:
     """As the adapter's of the same name; raises Odd."""
-    if type(item) is not dict:
+    own_id, cart_id, kind = _id(event.event_id), _id(event.cart_id), event.event
+    store, agent = arrival.store, arrival.user_agent
+    step, product_id = _id(event.step), _id(event.product_id)
+    if not own_id or not cart_id or (agent and marks.of_agent(agent)):
         raise Odd
-    given = _ABSENT.copy()
-    for name, value in item.items():
-        if value is not None:
-            read = _FIELDS.get(name)
-            if read is None:
-                raise Odd
-            given[name] = read(value)
-    own_id, cart_id, event = given["event_id"], given["cart_id"], given["event"]
-    store = arrival.store
-    agent = arrival.user_agent
-    if not (own_id and cart_id and event) or (agent and marks.of_agent(agent)):
+    if (kind == "checkout_step" and not step) or (kind == "product_viewed" and not product_id):
         raise Odd
-    identities = _identities(given["customer_id"], given["anonymous_id"], arrival)
-    currency = given["currency"] or store.currency
-    lines = _lines(given["lines"], event, currency)
-    if (event == "checkout_step" and not given["step"]) or (event == "product_viewed" and not given["product_id"]):
-        raise Odd
+    anonymous_id = _id(event.anonymous_id)
+    identities = _identities(_id(event.customer_id), anonymous_id, arrival)
+    currency = _currency(event.currency) if event.currency else store.currency
+    lines = _lines(event, currency, arrival)
     occurred_at = received_at = arrival.received_at
-    if given["occurred_at"] is not None:
-        occurred_at = event_time(given["occurred_at"], arrival.sent_at, received_at, received_at - YEAR_MS)
+    if event.occurred_at or event.occurred_at == "":
+        occurred_at = event_time(_time(event.occurred_at), arrival.sent_at, received_at, received_at - YEAR_MS)
     event_id = ids.source_event(store.store_id, SOURCE, f"carts:id:{own_id}")
     activity = CartActivity(
         id=ids.record_of(event_id, "CartActivity"),
@@ -64,20 +145,23 @@ def cart_event(item: object, arrival: Arrival) -> Translation:
         source=SOURCE,
         source_event_id=own_id,
         config_version=store.version,
-        kind=_PLAIN_KINDS[event],
+        kind=KINDS[kind],
         cart_id=cart_id,
         customer_id=shopper_key(identities, cart_id),
         identities=(identities[0].hash,) if identities else (),
-        anonymous_id=given["anonymous_id"],
-        session_id=given["session_id"],
-        device=given["device"],
+        anonymous_id=anonymous_id,
+        session_id=_id(event.session_id),
+        device=event.device or "",
         currency=currency,
         lines=lines,
-        step=given["step"],
-        product_id=given["product_id"],
+        step=step,
+        product_id=product_id,
+        cart_url=_shop_address(event.cart_url, arrival) if event.cart_url else "",
+        locale=_told(_locale, event.locale) if event.locale else "",
         country=arrival.country,
+        time_zone=_told(_time_zone, event.time_zone) if event.time_zone else "",
     )
-    return Translation(event_id=event_id, kind=event, records=(activity,), identities=identities)
+    return Translation(event_id=event_id, kind=kind, records=(activity,), identities=identities)
 
 
 def _identities(customer_id: str, anonymous_id: str, arrival: Arrival) -> tuple[Identity, ...]:
@@ -90,54 +174,58 @@ def _identities(customer_id: str, anonymous_id: str, arrival: Arrival) -> tuple[
     return ()
 
 
-def _lines(given: list[object] | None, event: str, currency: str) -> tuple[CartLine, ...]:
+def _lines(event: PlainCartEvent, currency: str, arrival: Arrival) -> tuple[CartLine, ...]:
+    given, kind = event.lines, event.event
     if not given:
-        if event in {"item_added", "item_set"} or (event == "cart_updated" and given is None):
+        if kind in {"item_added", "item_set"} or (kind == "cart_updated" and given != []):
             raise Odd
         return ()
-    if len(given) > MOST_LINES:
-        raise Odd
-    return tuple([_line(one, event, currency) for one in given])
+    return tuple([_line(one, kind, currency, arrival) for one in given])
 
 
-def _line(one: object, event: str, currency: str) -> CartLine:
-    if type(one) is not dict:
-        raise Odd
-    given = _ABSENT_IN_LINE.copy()
-    for name, value in one.items():
-        if value is not None:
-            read = _LINE_FIELDS.get(name)
-            if read is None:
-                raise Odd
-            given[name] = read(value)
-    product, variant, quantity, price = given["product_id"], given["variant_id"], given["quantity"], given["unit_price"]
-    unit_price, was_rounded = _NO_PRICE if price is None else _priced(price, currency)
-    if not product or unit_price.minor * quantity > LARGEST_MINOR or (not quantity and event == "item_added"):
+def _line(line: PlainLine, kind: str, currency: str, arrival: Arrival) -> CartLine:
+    product, variant = _id(line.product_id), _id(line.variant_id)
+    quantity = line.quantity if type(line.quantity) is int else 1
+    price, was_rounded = _NO_PRICE
+    if type(line.unit_price) is not UnsetType and line.unit_price is not None:
+        price, was_rounded = _priced(line.unit_price, currency)
+    if not product or price.minor * quantity > LARGEST_MINOR or (not quantity and kind == "item_added"):
         raise Odd
     return CartLine(
-        line_id=given["line_id"] or (f"{product}:{variant}" if variant else product),
+        line_id=_id(line.line_id) or (f"{product}:{variant}" if variant else product),
         product_id=product,
         variant_id=variant,
-        name=given["name"],
+        name=line.name or "",
         quantity=quantity,
-        unit_price=unit_price,
-        image_url=given["image_url"],
-        category=given["category"],
-        brand=given["brand"],
+        unit_price=price,
+        url=_shop_address(line.url, arrival) if line.url else "",
+        image_url=_told(_address, line.image_url) if line.image_url else "",
+        category=line.category or "",
+        brand=line.brand or "",
         price_rounded=was_rounded,
     )
 
 
-def _as_it_is(value: object) -> object:
-    if type(value) not in (str, int, float):
+def _id(value: _Id) -> str:
+    if not value:
+        return ""
+    found = value.strip()
+    if not found.isprintable():
         raise Odd
-    return value
+    return found
 
 
-def _list(value: object) -> object:
-    if type(value) is not list:
-        raise Odd
-    return value
+def _currency(value: str) -> str:
+    if len(value) == 3 and value.isascii() and value.isalpha() and value.isupper():
+        return value
+    raise Odd
+
+
+def _time(text: str) -> int:
+    try:
+        return parse_rfc3339(text)
+    except BadTime:
+        raise Odd from None
 
 
 def _priced(value: str | int | float, currency: str) -> tuple[Money, bool]:
@@ -152,41 +240,20 @@ def _money(value: str | int | float, currency: str) -> tuple[Money, bool]:
     return from_decimal(plain.amount(value), currency)
 
 
-def _image(value: object) -> str:
-    if type(value) is not str:
-        raise Odd
+def _shop_address(text: str, arrival: Arrival) -> str:
+    store = arrival.store
+    return _told(_of_shop, text, (store.shop_url, *store.origins) if arrival.is_public else ())
+
+
+def _told(read: Callable[..., str], *given: object) -> str:
     try:
-        return _address(value)
+        return read(*given)
     except plain.BadValue:
         raise Odd from None
 
 
-_address = lru_cache(maxsize=8192)(plain.web_address)  # Nor many pictures.
-
-_FIELDS: Mapping[str, Read] = {
-    "event": quick.one_of(frozenset(_PLAIN_KINDS)),
-    "event_id": quick.an_id,
-    "occurred_at": quick.time,
-    "customer_id": quick.an_id,
-    "anonymous_id": quick.an_id,
-    "cart_id": quick.an_id,
-    "session_id": quick.an_id,
-    "device": quick.text,
-    "lines": _list,
-    "currency": quick.currency,
-    "step": quick.an_id,
-    "product_id": quick.an_id,
-}
-_ABSENT: dict[str, Any] = {name: None if name in {"lines", "occurred_at"} else "" for name in _FIELDS}
-_LINE_FIELDS: Mapping[str, Read] = {
-    "product_id": quick.an_id,
-    "variant_id": quick.an_id,
-    "line_id": quick.an_id,
-    "name": quick.text,
-    "quantity": quick.quantity,
-    "unit_price": _as_it_is,
-    "image_url": _image,
-    "category": quick.text,
-    "brand": quick.text,
-}
-_ABSENT_IN_LINE: dict[str, Any] = dict.fromkeys(_LINE_FIELDS, "") | {"quantity": 1, "unit_price": None}
+# Nor many pictures, pages, languages.
+_address = lru_cache(maxsize=8192)(plain.web_address)
+_of_shop = lru_cache(maxsize=8192)(plain.shop_address)
+_locale = lru_cache(maxsize=1024)(plain.locale)
+_time_zone = lru_cache(maxsize=1024)(plain.time_zone)

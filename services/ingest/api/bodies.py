@@ -31,18 +31,24 @@ class Items:
     sent_at: int | None
     is_batch: bool
 
+    def __len__(self) -> int:
+        return len(self.items)
+
     def pointer(self, index: int) -> str:
         return f"{self.prefix}/{index}" if self.is_batch else ""
 
 
-async def items_of(request: Incoming, list_name: str, most: int, most_bytes: int) -> Items:
-    """The events in the body: one, or `{"<list_name>": [...], "sent_at": ...}`."""
+async def body_of(request: Incoming, most_bytes: int) -> bytes:
+    """The body, plain; 415 for what is declared as something else than JSON or, as a page's beacon on its way out, text."""
     content_type = request.headers.get("content-type", "")
-    if content_type != "application/json" and not _is_plain_text(
-        content_type
-    ):  # A beacon's, from a page on its way out.
+    if content_type != "application/json" and not _is_plain_text(content_type):
         json_type_required(content_type)
-    document = parse(await plain_body(request, most_bytes))
+    return await plain_body(request, most_bytes)
+
+
+def items_in(body: bytes, list_name: str, most: int) -> Items:
+    """The events in a body: one, or `{"<list_name>": [...], "sent_at": ...}`."""
+    document = parse(body)
     if not isinstance(document, dict):
         raise Problem(422, "Not an event", f'the body is one event, or {{"{list_name}": [...]}}', field="")
     if list_name not in document:

@@ -9,11 +9,12 @@ import orjson
 from pydantic import ValidationError
 from starlette.responses import Response
 
+from services.ingest.adapters.native_plain import Odd, PlainBody, PlainCartEvent
 from services.ingest.adapters.seam import Arrival, Refused
-from services.ingest.api.bodies import Items, hash_of, idempotency_key, items_of
+from services.ingest.api.bodies import Items, body_of, hash_of, idempotency_key, items_in
 from services.ingest.api.callers import Caller, Callers, Directory
 from services.ingest.api.payloads import Payload, flaws_of
-from services.ingest.api.quick import Odd, always_odd
+from services.ingest.api.quick import Odd as OddPayload
 from services.ingest.domain import marks
 from services.ingest.domain.pace import Pace
 from services.ingest.domain.translation import Translation
@@ -43,6 +44,14 @@ class Uses(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ShortWay:
+    """From the bytes of a body whose events are all plain, past payload and adapter."""
+
+    read: Callable[[bytes], PlainBody | None]
+    translate: Callable[[PlainCartEvent, Arrival], Translation]
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint(Generic[P]):
     """Where events of one kind come in, and what reads them."""
 
@@ -52,8 +61,7 @@ class Endpoint(Generic[P]):
     payload: type[P]
     adapter: Callable[[P, Arrival], Translation]
     quick: Callable[[object], P]
-    plain: Callable[[object, Arrival], Translation] = always_odd
-    """Payload and adapter in one, for events that are plain."""
+    short: ShortWay | None = None
 
 
 class Intake:
@@ -99,8 +107,12 @@ class Intake:
         received_at = self.now()
         caller = self.caller(request, endpoint.scope)
         self.turn_away_while_behind()
-        batch = await items_of(request, endpoint.list_name, self._max_events, self.max_bytes)
-        await self.limit(caller, endpoint.scope, len(batch.items))
+        body = await body_of(request, self.max_bytes)
+        short = endpoint.short.read(body) if endpoint.short is not None else None
+        if short is not None and len(short.events) > self._max_events:
+            short = None
+        batch = short if short is not None else items_in(body, endpoint.list_name, self._max_events)
+        await self.limit(caller, endpoint.scope, len(batch))
         key = idempotency_key(request)
         arrival = Arrival(
             store=caller.store,
@@ -111,17 +123,38 @@ class Intake:
             user_agent=browser_of(request),
             country=self.country_of(request),
         )
+        events = await self._by_the_short_way(short, endpoint, arrival, caller) if short is not None else None
+        if events is None:
+            items = items_in(body, endpoint.list_name, self._max_events) if isinstance(batch, PlainBody) else batch
+            events = await self._by_the_model(items, endpoint, arrival, caller, key)
+        return _answer(await self.take(caller, endpoint.source, events), batch)
+
+    async def _by_the_short_way(
+        self, body: PlainBody, endpoint: Endpoint[P], arrival: Arrival, caller: Caller
+    ) -> list[Translation | Refused] | None:
+        """None where one of the events is odd: then all go the long way, so that each is read once."""
+        if endpoint.short is None:
+            return None
+        events: list[Translation | Refused] = []
+        try:
+            for index, event in enumerate(body.events):
+                if index and not index % A_TURN:
+                    await self.turn(caller)
+                events.append(endpoint.short.translate(event, arrival))
+        except Odd:
+            return None
+        return events
+
+    async def _by_the_model(
+        self, batch: Items, endpoint: Endpoint[P], arrival: Arrival, caller: Caller, key: str
+    ) -> list[Translation | Refused]:
         events: list[Translation | Refused] = []
         for index, item in enumerate(batch.items):
             if index and not index % A_TURN:
                 await self.turn(caller)
-            try:
-                events.append(endpoint.plain(item, arrival))
-            except Odd:
-                fallback = f"{key}:{index}" if key else ""
-                named = replace(arrival, fallback_id=fallback, raw_hash=partial(hash_of, item))
-                events.append(_read(item, endpoint, named))
-        return _answer(await self.take(caller, endpoint.source, events), batch)
+            named = replace(arrival, fallback_id=f"{key}:{index}" if key else "", raw_hash=partial(hash_of, item))
+            events.append(_read(item, endpoint, named))
+        return events
 
     def caller(self, request: Incoming, scope: str, key_in_body: str = "") -> Caller:
         """Who calls; 401 or 403 for who may not, 429 for who has sent too much already."""
@@ -218,7 +251,7 @@ def _read(item: Any, endpoint: Endpoint[P], arrival: Arrival) -> Translation | R
     try:
         try:
             payload = endpoint.quick(item)
-        except Odd:
+        except OddPayload:
             payload = endpoint.payload.model_validate(item)
         return endpoint.adapter(payload, arrival)
     except ValidationError as error:
@@ -227,7 +260,7 @@ def _read(item: Any, endpoint: Endpoint[P], arrival: Arrival) -> Translation | R
         return refused
 
 
-def _answer(results: list[Result], batch: Items) -> bytes:
+def _answer(results: list[Result], batch: Items | PlainBody) -> bytes:
     if not batch.is_batch and isinstance(results[0], Refused):
         errors = [FieldError(flaw.field, flaw.detail) for flaw in results[0].errors]
         raise Problem(422, "Some fields are not valid", f"{len(errors)} not valid", errors=errors)

@@ -46,7 +46,7 @@ def reader_of(model: type[P]) -> Callable[[object], P]:
         if not field.is_required()
     }
     if not all(isinstance(value, str | tuple | NoneType) for value in defaults.values()):
-        return always_odd  # Values that change could not be shared.
+        return _always_odd  # Values that change could not be shared.
     needed = model.model_fields.keys() - defaults.keys()
     return _compiled(model, readers, defaults, needed)
 
@@ -84,15 +84,15 @@ def _reader(hint: Any) -> Read:
             return read
     inner = [one for one in get_args(hint) if one is not NoneType]
     if get_origin(hint) is Literal:
-        return one_of(frozenset(inner))
-    return _reader(inner[0]) if len(inner) == 1 else always_odd
+        return _one_of(frozenset(inner))
+    return _reader(inner[0]) if len(inner) == 1 else _always_odd
 
 
-def always_odd(*_given: object) -> Any:
+def _always_odd(_value: object) -> Any:
     raise Odd
 
 
-def one_of(known: frozenset[str]) -> Read:
+def _one_of(known: frozenset[str]) -> Read:
     def read(value: object) -> str:
         if type(value) is str and value in known:
             return value
@@ -101,7 +101,7 @@ def one_of(known: frozenset[str]) -> Read:
     return read
 
 
-def an_id(value: object) -> str:
+def _id(value: object) -> str:
     if type(value) is not str or len(value) > LONGEST_ID:
         raise Odd
     value = value.strip()
@@ -110,29 +110,29 @@ def an_id(value: object) -> str:
     return value
 
 
-def needed_id(value: object) -> str:
-    return an_id(value) or always_odd(value)
+def _needed(value: object) -> str:
+    return _id(value) or _always_odd(value)
 
 
-def long_text(value: object) -> str:
+def _long(value: object) -> str:
     if type(value) is not str or "\0" in value or not (value.isascii() or value.isprintable()):
         raise Odd
     return value
 
 
-def text(value: object) -> str:
-    if len(found := long_text(value)) > LONGEST_TEXT:
+def _text(value: object) -> str:
+    if len(text := _long(value)) > LONGEST_TEXT:
         raise Odd
-    return found
+    return text
 
 
-def currency(value: object) -> str:
+def _currency(value: object) -> str:
     if type(value) is str and len(value) == 3 and value.isascii() and value.isalpha() and value.isupper():
         return value
     raise Odd
 
 
-def amount(value: object) -> Decimal:
+def _amount(value: object) -> Decimal:
     if type(value) not in (str, int, float):
         raise Odd
     try:
@@ -144,7 +144,7 @@ def amount(value: object) -> Decimal:
 _price = lru_cache(maxsize=8192, typed=True)(plain.amount)  # A shop has few prices.
 
 
-def time(value: object) -> int:
+def _time(value: object) -> int:
     if type(value) is not str:
         raise Odd
     try:
@@ -153,7 +153,7 @@ def time(value: object) -> int:
         raise Odd from None
 
 
-def quantity(value: object) -> int:
+def _quantity(value: object) -> int:
     if type(value) is int and 0 <= value <= LARGEST_QUANTITY:
         return value
     raise Odd
@@ -166,14 +166,14 @@ def _lines(value: object) -> tuple[Line, ...]:
 
 
 _READERS: tuple[tuple[object, Read], ...] = (
-    (Id, an_id),
-    (Needed, needed_id),
-    (Text, text),
-    (Long, long_text),
-    (Currency, currency),
-    (Amount, amount),
-    (Time, time),
-    (Quantity, quantity),
+    (Id, _id),
+    (Needed, _needed),
+    (Text, _text),
+    (Long, _long),
+    (Currency, _currency),
+    (Amount, _amount),
+    (Time, _time),
+    (Quantity, _quantity),
     (Lines, _lines),
 )
 _line = reader_of(Line)

@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from services.ingest.adapters import native, native_plain, native_products
 from services.ingest.api import examples
-from services.ingest.api.intake import Endpoint, Intake, P
+from services.ingest.api.intake import Endpoint, Intake, P, ShortWay
 from services.ingest.api.payloads import CartEvent, CatalogueProduct, Customer, Order, Payload
 from services.ingest.api.quick import reader_of
 from services.ingest.domain.access import CARTS, CUSTOMERS, ORDERS, PRODUCTS
@@ -19,7 +19,13 @@ _REFERENCE = "#/components/schemas/{model}"
 _EVENTS_OF: tuple[type[Payload], ...] = (CartEvent, Order, Customer, CatalogueProduct)
 
 TRACK = Endpoint(
-    native.SOURCE, CARTS, "events", CartEvent, native.cart_event, reader_of(CartEvent), native_plain.cart_event
+    native.SOURCE,
+    CARTS,
+    "events",
+    CartEvent,
+    native.cart_event,
+    reader_of(CartEvent),
+    ShortWay(native_plain.read, native_plain.cart_event),
 )
 TAKE_ORDERS = Endpoint(native.SOURCE, ORDERS, "orders", Order, native.order, reader_of(Order))
 TAKE_CUSTOMERS = Endpoint(native.SOURCE, CUSTOMERS, "customers", Customer, native.customer, reader_of(Customer))

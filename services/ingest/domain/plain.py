@@ -80,6 +80,14 @@ def web_address(text: str) -> str:
     return value
 
 
+def shop_address(text: str, hosts: tuple[str, ...]) -> str:
+    """An address on one of the shop's own hosts; anywhere where none is named."""
+    address = web_address(text)
+    if hosts and not is_of_shop(address, hosts):
+        raise BadValue("from a write key, a link must lie on the shop's own host")
+    return address
+
+
 def host_of(address: str) -> str:
     """The host of an http or https address, lower case."""
     try:

@@ -1,5 +1,6 @@
-"""The short way from a plain cart event to its record gives what the payload's model and the adapter give, or nothing."""
+"""The short way from a body's bytes to records gives what its JSON, the payload's model and the adapter give, or nothing."""
 
+import json
 from typing import Any
 
 import pytest
@@ -8,11 +9,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.ingest.adapters import native, native_plain
+from services.ingest.adapters.native_plain import Odd
 from services.ingest.adapters.seam import Arrival, Refused
+from services.ingest.api.bodies import items_in
 from services.ingest.api.payloads import CartEvent
-from services.ingest.api.quick import Odd
+from services.ingest.domain.translation import Translation
 from trolleybus.contracts.identity import IdentityHasher, installation_secrets
 from trolleybus.contracts.stores import StoreConfig
+from trolleybus.http import Problem
 
 HASHER = IdentityHasher(installation_secrets("a" * 32))
 RECEIVED = 1_772_000_000_000
@@ -22,8 +26,15 @@ ODDITIES: st.SearchStrategy[Any] = st.none() | st.booleans() | st.integers() | s
 IDS = st.sampled_from(["c1", " c1 ", "shopper@example.com", "x" * 200, "x" * 201, "", " ", "a\0b", "é"]) | ODDITIES
 TEXTS = st.sampled_from(["Lamp", "", "x" * 501, "a\0b", "\x1c", "\ud800", "é"]) | ODDITIES
 PRICES = st.sampled_from(["24.90", " 1 ", "1e3", "0.001", "-1", "NaN", "1e10", 24.9, 0, -0.0, 10**11, True]) | ODDITIES
-TIMES = st.sampled_from(
-    ["2026-02-25T00:00:00Z", "2026-02-24T18:30:00.25+01:00", "1970-01-01T00:00:00Z", "2031-01-01T00:00:00Z", "today"]
+TIMES = ODDITIES | st.sampled_from(
+    [
+        "",
+        "2026-02-25T00:00:00Z",
+        "2026-02-24T18:30:00.25+01:00",
+        "1970-01-01T00:00:00Z",
+        "2031-01-01T00:00:00Z",
+        "today",
+    ]
 )
 LINES = st.fixed_dictionaries(
     {"product_id": st.just("P1") | IDS},
@@ -36,7 +47,7 @@ LINES = st.fixed_dictionaries(
         "image_url": st.sampled_from(["https://cdn.example.com/a.jpg", "ftp://a", " ", "/a.jpg"]) | TEXTS,
         "category": TEXTS,
         "brand": TEXTS,
-        "url": TEXTS,
+        "url": st.sampled_from(["https://shop.example.com/p", "https://www.else.example/p", "", " ", "/p"]) | TEXTS,
         "discount": PRICES,
     },
 )
@@ -56,6 +67,9 @@ EVENTS = st.fixed_dictionaries(
         "lines": st.lists(LINES, max_size=3) | ODDITIES,
         "step": IDS,
         "product_id": IDS,
+        "cart_url": st.sampled_from(["https://shop.example.com/cart", "https://else.example/cart", " "]) | TEXTS,
+        "locale": st.sampled_from(["es_ES", "en", "", " ", "!"]) | TEXTS,
+        "time_zone": st.sampled_from(["Europe/Madrid", "Mars/Base", " "]) | TEXTS,
         "email": TEXTS,
         "unknown": TEXTS,
     },
@@ -68,6 +82,7 @@ ARRIVALS = st.builds(
         version=st.just(3),
         currency=st.sampled_from(["EUR", "KWD", ""]),
         unmarked=st.sampled_from([(), ("bot",)]),
+        shop_url=st.sampled_from(["", "https://shop.example.com"]),
     ),
     hasher=st.just(HASHER),
     received_at=st.just(RECEIVED),
@@ -79,17 +94,60 @@ ARRIVALS = st.builds(
 )
 
 
-@given(EVENTS, ARRIVALS)
-def test_the_short_way_gives_what_model_and_adapter_give_or_nothing(event: dict[str, Any], arrival: Arrival) -> None:
+BODIES = st.one_of(
+    EVENTS,
+    st.fixed_dictionaries({"events": st.lists(EVENTS, max_size=3)}, optional={"sent_at": TIMES}),
+    st.fixed_dictionaries({"sent_at": TIMES, "events": st.lists(EVENTS, max_size=2)}),
+)
+
+
+def by_the_short_way(body: bytes, arrival: Arrival) -> tuple[Any, ...] | None:
+    found = native_plain.read(body)
+    if found is None:
+        return None
+    sent = Arrival(**{name: getattr(arrival, name) for name in Arrival.__slots__} | {"sent_at": found.sent_at})
     try:
-        found = native_plain.cart_event(event, arrival)
+        made = [native_plain.cart_event(event, sent) for event in found.events]
     except Odd:
-        return
+        return None
+    return made, found.is_batch, found.pointer(1), len(found)
+
+
+def by_the_model(body: bytes, arrival: Arrival) -> tuple[Any, ...]:
+    found = items_in(body, "events", 500)
+    sent = Arrival(**{name: getattr(arrival, name) for name in Arrival.__slots__} | {"sent_at": found.sent_at})
+    made: list[Translation] = [native.cart_event(CartEvent.model_validate(item), sent) for item in found.items]
+    return made, found.is_batch, found.pointer(1), len(found)
+
+
+def compare(body: bytes, arrival: Arrival) -> bool:
+    """Whether the short way answered."""
+    found = by_the_short_way(body, arrival)
+    if found is None:
+        return False
     try:
-        wanted = native.cart_event(CartEvent.model_validate(event), arrival)
-    except (ValidationError, Refused) as error:
-        raise AssertionError(f"model and adapter refuse {event}: {error}") from None
+        wanted = by_the_model(body, arrival)
+    except (ValidationError, Refused, Problem) as error:
+        raise AssertionError(f"model and adapter refuse {body!r}: {error}") from None
     assert found == wanted
+    return True
+
+
+@given(BODIES, ARRIVALS, st.booleans())
+def test_the_short_way_gives_what_model_and_adapter_give_or_nothing(
+    document: dict[str, Any], arrival: Arrival, in_ascii: bool
+) -> None:
+    compare(json.dumps(document, ensure_ascii=in_ascii).encode("utf-8", "surrogatepass"), arrival)
+
+
+@given(EVENTS, ARRIVALS, st.sampled_from(["cart_id", "event", "lines", "name", "unit_price", "quantity", "device"]))
+def test_a_name_that_stands_twice_never_goes_the_short_way(event: dict[str, Any], arrival: Arrival, name: str) -> None:
+    whole = json.dumps(
+        {"device": "app", "lines": [{"product_id": "P", "name": "n", "unit_price": 1, "quantity": 1}], **event}
+    )
+    twice = whole.replace(f'"{name}":', f'"{name}": null, "{name}":', 1)
+    if twice != whole:
+        assert native_plain.read(twice.encode()) is None
 
 
 @pytest.mark.parametrize(
@@ -97,21 +155,63 @@ def test_the_short_way_gives_what_model_and_adapter_give_or_nothing(event: dict[
     [
         {"event": "product_viewed", "product_id": "P1", "anonymous_id": "a"},
         {"event": "cart_updated", "lines": [{"product_id": "P1", "unit_price": "9.90"}], "customer_id": "k"},
-        {"event": "item_added", "lines": [{"product_id": "P1", "quantity": 2, "unit_price": 9.9, "name": "Lamp"}]},
+        {"event": "item_added", "lines": [{"product_id": "P1", "quantity": 2, "unit_price": 9.9, "name": "Café"}]},
         {"event": "item_set", "lines": [{"product_id": "P1", "image_url": "https://cdn.example.com/a.jpg"}]},
-        {"event": "cart_emptied", "occurred_at": "2026-02-25T00:00:00Z"},
-        {"event": "checkout_step", "step": "payment", "session_id": "s", "device": "mobile"},
+        {"event": "cart_emptied", "occurred_at": "2026-02-25T00:00:00Z", "device": ""},
+        {"event": "checkout_step", "step": "payment", "session_id": "s", "device": None},
+        {"event": "cart_updated", "lines": [], "locale": "es-ES", "time_zone": "Europe/Madrid"},
     ],
 )
-def test_plain_events_go_the_short_way(event: dict[str, Any]) -> None:
+def test_plain_events_go_the_short_way_alone_and_in_batches(event: dict[str, Any]) -> None:
     store = StoreConfig(store_id="shop", currency="EUR")
     arrival = Arrival(store=store, hasher=HASHER, received_at=RECEIVED, user_agent=BROWSER)
     named = {"event_id": "e1", "cart_id": "c1", **event}
-    assert native_plain.cart_event(named, arrival) == native.cart_event(CartEvent.model_validate(named), arrival)
+    assert compare(json.dumps(named, ensure_ascii=False).encode(), arrival)
+    batch = {"sent_at": "2026-02-25T00:00:00Z", "events": [named, {**named, "event_id": "e2"}]}
+    assert compare(json.dumps(batch, ensure_ascii=False).encode(), arrival)
 
 
-@pytest.mark.parametrize("event", ["text", [], None, 3])
-def test_what_is_no_object_is_odd(event: object) -> None:
-    arrival = Arrival(store=StoreConfig(store_id="shop"), hasher=HASHER, received_at=RECEIVED)
-    with pytest.raises(Odd):
-        native_plain.cart_event(event, arrival)
+ELSEWHERE = "https://else.example/p"
+
+
+@pytest.mark.parametrize(
+    ("more", "is_public", "is_short"),
+    [
+        ({"lines": [{"product_id": "P", "unit_price": "99999999999", "quantity": 100_000}]}, True, False),
+        ({"lines": [{"product_id": "P", "unit_price": "9999999999", "quantity": 1_000}]}, True, True),
+        ({"event": "item_added", "lines": [{"product_id": "P", "quantity": 0}]}, True, False),
+        ({"event": "item_set", "lines": [{"product_id": "P", "quantity": 0}]}, True, True),
+        ({"lines": [{"product_id": "P", "variant_id": "V", "unit_price": 0.125}]}, True, True),
+        ({"occurred_at": "2020-01-01T00:00:00Z"}, True, True),
+        ({"occurred_at": "2031-01-01T00:00:00Z"}, True, True),
+        ({"customer_id": "k", "anonymous_id": "a"}, True, False),
+        ({"customer_id": "shopper@example.com"}, True, True),
+        ({"lines": [{"product_id": "P", "url": ELSEWHERE}]}, True, False),
+        ({"lines": [{"product_id": "P", "url": ELSEWHERE}]}, False, True),
+        ({"cart_url": ELSEWHERE}, True, False),
+        ({"cart_url": ELSEWHERE}, False, True),
+        ({"cart_url": "https://www.shop.example.com/cart"}, True, True),
+        ({"lines": [{"product_id": "P", "image_url": ELSEWHERE}]}, True, True),
+        ({"lines": None}, True, False),
+        ({"currency": "eur"}, True, False),
+        ({"cart_id": " "}, True, False),
+    ],
+)
+def test_in_the_corners_both_ways_say_the_same(more: dict[str, Any], is_public: bool, is_short: bool) -> None:
+    store = StoreConfig(store_id="shop", currency="EUR", shop_url="https://shop.example.com", version=2)
+    arrival = Arrival(store=store, hasher=HASHER, received_at=RECEIVED, is_public=is_public)
+    event = {"event": "cart_updated", "event_id": "e1", "cart_id": "c1", "lines": [], **more}
+    assert compare(json.dumps(event).encode(), arrival) is is_short
+
+
+def test_a_browser_that_says_it_is_a_robot_goes_the_long_way_to_its_mark() -> None:
+    store = StoreConfig(store_id="shop", currency="EUR")
+    arrival = Arrival(store=store, hasher=HASHER, received_at=RECEIVED, user_agent="Googlebot/2.1")
+    assert not compare(b'{"event":"cart_emptied","event_id":"e1","cart_id":"c1"}', arrival)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b"3", b'"text"', b"\xff", b'{"events":[]}', b'{"events":3}']
+)
+def test_what_is_no_event_does_not_go_the_short_way(body: bytes) -> None:
+    assert native_plain.read(body) is None
