@@ -143,7 +143,7 @@ async def test_P1_while_the_broker_stands_still_under_load_the_answer_is_an_earl
         stop.set()
         await asyncio.gather(*shoppers)
     assert grown < 60 * 1024 * 1024
-    assert early[len(early) // 2] < 0.5  # Long before a record's acknowledgement is given up.
+    assert early[len(early) // 2] < 2.5  # Half of ACK_TIMEOUT_SECONDS: before a record is given up.
     stored = {record.cart_id for record in await ingest.records("cart.activity", shop.store_id)}
     assert accepted <= stored
 
