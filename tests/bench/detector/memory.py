@@ -18,9 +18,8 @@ from tests.bench.detector.world import World, open_world
 from tests.bench.figures import Figure
 from tests.bench.ground import OTHER_CORE, Ground
 
-EVENTS, CARTS = 20_000_000, 300_000
-"""Each cart comes often: what it can hold it soon holds, and only what never ends would go on growing."""
-LEVELS = (20, 40, 90)
+EVENTS, CARTS = 20_000_000, 1_000_000
+LEVELS = (90, 180, 360)
 """Some carts are silent for so long, so that levels fire and carts resume all the while."""
 AHEAD = 300_000
 """Records that the writer may be ahead of the detector: Kafka deletes what is older than the retention, read or not."""
