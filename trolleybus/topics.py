@@ -40,9 +40,6 @@ class Topic:
 
     def key_of(self, record: Record) -> bytes:
         """The key that a record stands under: the values of the key's fields, joined by colons."""
-        if len(self.key) == 2:  # Most records: made for each.
-            first, second = self.key
-            return f"{getattr(record, first)}:{getattr(record, second)}".encode()
         return ":".join([str(getattr(record, field)) for field in self.key]).encode()
 
 

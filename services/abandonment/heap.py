@@ -1,5 +1,5 @@
 """Memory that goes back to the system. Rows and facts of all sizes leave holes in the C library's heap, which it keeps for
-itself: with a million carts that are left and resumed it came to a fifth of the process within ten million events.
+itself: with a million carts that are left and resumed, 117 of the process' 776 MiB after eight million events.
 """
 
 from __future__ import annotations

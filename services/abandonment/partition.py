@@ -29,7 +29,7 @@ FULL = 4_000
 """Changed carts and their facts at which no more is read until some are written. A fact holds as much memory as a cart's row, and
 where levels fire on most carts there are more of them."""
 FULL_BYTES = 2 << 20
-"""The same, of the rows of changed carts: one that was left dozens of times has a row three times as large as a new one's."""
+"""The same, of the rows of changed carts: one that was left dozens of times has a row four times as large as a new one's."""
 GATHER_MS = 80
 """Least time between two writes, in which facts gather."""
 LATEST_MS = 400

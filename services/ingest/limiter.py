@@ -99,9 +99,8 @@ class RateLimiter:
             if share.lease.held(now) < events:
                 return self._refusal(share, events, now)
         for share in shares:
-            lease = share.lease
-            lease.spend(now, events)
-            if share.asking is None and lease.is_short(now, share.plan.lease_s) and now >= share.refused_until:
+            share.lease.spend(now, events)
+            if share.asking is None and now >= share.refused_until and share.lease.is_short(now, share.plan.lease_s):
                 self._ask(share, 1)
         return shares[0].allowed
 

@@ -71,8 +71,8 @@ class IngestMetrics:
             "Events on a device that another customer had used before",
             registry=registry,
         )
-        # Asking a metric for its labels takes longer than counting; these are counted for each event.
         self._gathered = Gathered()
+        # Asking a metric for its labels takes longer than counting; these are counted for each event.
         self._lookup = cache(self.identity_lookups.labels)
         self._event = cache(self.events.labels)
         self._record = cache(self.records.labels)

@@ -94,16 +94,16 @@ class Publisher:
         self.check()
         if not sealed:
             return
-        first = [one for record, one in zip(records, sealed, strict=True) if type(record) is not CartActivity]
-        phases = [sealed]
-        if first:
-            phases = [first, [one for record, one in zip(records, sealed, strict=True) if type(record) is CartActivity]]
+        first: list[Outgoing] = []
+        last: list[Outgoing] = []
+        for record, one in zip(records, sealed, strict=True):
+            (last if type(record) is CartActivity else first).append(one)
         request = object()
         store_id = records[0].store_id
         size = self._take_room(store_id, sealed)
         self._waiting[request] = began = self._clock()
         try:
-            for phase in phases:
+            for phase in (first, last):
                 if phase:
                     await self._sender.send_outgoing(phase)
             self._is_trying = False

@@ -148,6 +148,7 @@ class FastProtocol(HttpToolsProtocol):
             status, head, body = problem.status_code, *self._refusal(problem, request_id, exchange)
         except asyncio.CancelledError:
             self.transport.close()
+            self._count(exchange, 0)
             raise
         if self.flow.write_paused:
             await self.flow.drain()

@@ -137,8 +137,7 @@ class Draft:
 
     def shop_address(self, text: str) -> str:
         """A link that will stand in messages: from a public key, on the shop's own hosts only."""
-        store = self.arrival.store
-        return plain.shop_address(text, (store.shop_url, *store.origins) if self.arrival.is_public else ())
+        return plain.shop_address(text, self.arrival.link_hosts)
 
     def require(self, fulfilled: object, field: str, detail: str) -> None:
         """A mistake, unless fulfilled."""

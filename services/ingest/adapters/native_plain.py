@@ -4,7 +4,7 @@ JSON is read straight into the structs below. What does not fit them, or has mor
 adapter. Where the short way gives a translation, it is theirs: they say what the fields mean and what is wrong with them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated, Literal, TypeAlias
 
@@ -12,25 +12,22 @@ from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType
 from msgspec.json import Decoder, Encoder
 
 from services.ingest.adapters.native import KINDS, SOURCE
-from services.ingest.adapters.seam import Arrival
+from services.ingest.adapters.seam import Arrival, event_id
+from services.ingest.api.bodies import Items
 from services.ingest.api.payloads import LARGEST_QUANTITY, LONGEST_ID, LONGEST_TEXT, MOST_LINES
+from services.ingest.api.quick import Odd, time_of
 from services.ingest.domain import marks, plain
-from services.ingest.domain.clock import YEAR_MS, BadTime, event_time, parse_rfc3339
+from services.ingest.domain.clock import YEAR_MS, event_time
 from services.ingest.domain.people import Identity, identity_of, shopper_key
 from services.ingest.domain.translation import Translation
 from trolleybus.contracts import ids
 from trolleybus.contracts.cart import CartActivity, CartLine
-from trolleybus.contracts.frozen import dataclass
-from trolleybus.contracts.money import LARGEST_MINOR, BadAmount, Money, from_decimal
+from trolleybus.contracts.money import LARGEST_MINOR, BadAmount, Money, from_decimal, is_currency
 
 _Id: TypeAlias = Annotated[str, Meta(max_length=LONGEST_ID)] | UnsetType | None
 _Text: TypeAlias = Annotated[str, Meta(max_length=LONGEST_TEXT)] | UnsetType | None
 _Address: TypeAlias = Annotated[str, Meta(max_length=plain.LONGEST_URL)] | UnsetType | None
 _NO_PRICE = Money(), False
-
-
-class Odd(Exception):
-    """Not plain, or not right; the model and the adapter know more."""
 
 
 class PlainLine(Struct, forbid_unknown_fields=True, gc=False):
@@ -75,22 +72,6 @@ class _Batch(Struct, forbid_unknown_fields=True, gc=False):
     sent_at: str | UnsetType | None = UNSET
 
 
-@dataclass(frozen=True, slots=True)
-class PlainBody:
-    """The events of a body, and when it was sent by the sender's clock (ms)."""
-
-    events: Sequence[PlainCartEvent]
-    sent_at: int | None
-    is_batch: bool
-
-    def __len__(self) -> int:
-        return len(self.events)
-
-    def pointer(self, index: int) -> str:
-        """The JSON pointer to an event."""
-        return f"/events/{index}" if self.is_batch else ""
-
-
 _one = Decoder(PlainCartEvent).decode
 _many = Decoder(_Batch).decode
 _again = Encoder().encode
@@ -98,19 +79,20 @@ _BATCH_BEGINS = 64
 """So far into a batch its list has begun, a time of sending before it or not."""
 
 
-def read(body: bytes) -> PlainBody | None:
+def read(body: bytes) -> Items | None:
     """The body's events, if all are plain."""
     if b"\\" in body:
         return None  # A name or a text has more to it than meets the eye.
     try:
         if b'"events"' not in body[:_BATCH_BEGINS]:
             event = _one(body)
-            return PlainBody((event,), None, False) if _has_each_name_once(body, event) else None
+            return Items([event], "", None, is_batch=False) if _has_each_name_once(body, event) else None
         batch = _many(body)
         if not _has_each_name_once(body, batch):
             return None
-        return PlainBody(batch.events, parse_rfc3339(batch.sent_at) if isinstance(batch.sent_at, str) else None, True)
-    except (DecodeError, UnicodeDecodeError, BadTime):
+        sent_at = time_of(batch.sent_at) if isinstance(batch.sent_at, str) else None
+        return Items(batch.events, "/events", sent_at, is_batch=True)
+    except (DecodeError, UnicodeDecodeError, Odd):
         return None
 
 
@@ -130,14 +112,16 @@ def cart_event(event: PlainCartEvent, arrival: Arrival) -> Translation:
         raise Odd
     anonymous_id = _id(event.anonymous_id)
     identities = _identities(_id(event.customer_id), anonymous_id, arrival)
-    currency = _currency(event.currency) if event.currency else store.currency
+    currency = event.currency or store.currency
+    if event.currency and not is_currency(event.currency):
+        raise Odd
     lines = _lines(event, currency, arrival)
     occurred_at = received_at = arrival.received_at
     if event.occurred_at or event.occurred_at == "":
-        occurred_at = event_time(_time(event.occurred_at), arrival.sent_at, received_at, received_at - YEAR_MS)
-    event_id = ids.source_event(store.store_id, SOURCE, f"carts:id:{own_id}")
+        occurred_at = event_time(time_of(event.occurred_at), arrival.sent_at, received_at, received_at - YEAR_MS)
+    named = event_id(arrival, SOURCE, "carts", own_id)
     activity = CartActivity(
-        id=ids.record_of(event_id, "CartActivity"),
+        id=ids.record_of(named, "CartActivity"),
         store_id=store.store_id,
         occurred_at=occurred_at,
         imported=arrival.imported,
@@ -156,12 +140,12 @@ def cart_event(event: PlainCartEvent, arrival: Arrival) -> Translation:
         lines=lines,
         step=step,
         product_id=product_id,
-        cart_url=_shop_address(event.cart_url, arrival) if event.cart_url else "",
+        cart_url=_told(_of_shop, event.cart_url, arrival.link_hosts) if event.cart_url else "",
         locale=_told(_locale, event.locale) if event.locale else "",
         country=arrival.country,
         time_zone=_told(_time_zone, event.time_zone) if event.time_zone else "",
     )
-    return Translation(event_id=event_id, kind=kind, records=(activity,), identities=identities)
+    return Translation(event_id=named, kind=kind, records=(activity,), identities=identities)
 
 
 def _identities(customer_id: str, anonymous_id: str, arrival: Arrival) -> tuple[Identity, ...]:
@@ -198,7 +182,7 @@ def _line(line: PlainLine, kind: str, currency: str, arrival: Arrival) -> CartLi
         name=line.name or "",
         quantity=quantity,
         unit_price=price,
-        url=_shop_address(line.url, arrival) if line.url else "",
+        url=_told(_of_shop, line.url, arrival.link_hosts) if line.url else "",
         image_url=_told(_address, line.image_url) if line.image_url else "",
         category=line.category or "",
         brand=line.brand or "",
@@ -215,19 +199,6 @@ def _id(value: _Id) -> str:
     return found
 
 
-def _currency(value: str) -> str:
-    if len(value) == 3 and value.isascii() and value.isalpha() and value.isupper():
-        return value
-    raise Odd
-
-
-def _time(text: str) -> int:
-    try:
-        return parse_rfc3339(text)
-    except BadTime:
-        raise Odd from None
-
-
 def _priced(value: str | int | float, currency: str) -> tuple[Money, bool]:
     try:
         return _money(value, currency)
@@ -238,11 +209,6 @@ def _priced(value: str | int | float, currency: str) -> tuple[Money, bool]:
 @lru_cache(maxsize=8192, typed=True)  # A shop has few prices.
 def _money(value: str | int | float, currency: str) -> tuple[Money, bool]:
     return from_decimal(plain.amount(value), currency)
-
-
-def _shop_address(text: str, arrival: Arrival) -> str:
-    store = arrival.store
-    return _told(_of_shop, text, (store.shop_url, *store.origins) if arrival.is_public else ())
 
 
 def _told(read: Callable[..., str], *given: object) -> str:

@@ -27,6 +27,11 @@ class Arrival:
     raw_hash: Callable[[], str] = str  # Of the event as it was sent, without its time of sending.
     imported: bool = False  # From the past: received_at is when it arrived then.
 
+    @property
+    def link_hosts(self) -> tuple[str, ...]:
+        """Where links that will stand in messages must lie; () for anywhere: whoever holds a secret key may say."""
+        return (self.store.shop_url, *self.store.origins) if self.is_public else ()
+
 
 class Refused(Exception):
     """The event cannot become a record: fields (JSON pointers into it) and reasons."""

@@ -31,9 +31,6 @@ class Items:
     sent_at: int | None
     is_batch: bool
 
-    def __len__(self) -> int:
-        return len(self.items)
-
     def pointer(self, index: int) -> str:
         return f"{self.prefix}/{index}" if self.is_batch else ""
 

@@ -9,12 +9,12 @@ import orjson
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from services.ingest.adapters.native_plain import Odd, PlainBody, PlainCartEvent
+from services.ingest.adapters.native_plain import PlainCartEvent
 from services.ingest.adapters.seam import Arrival, Refused
 from services.ingest.api.bodies import Items, body_of, hash_of, idempotency_key, items_in
 from services.ingest.api.callers import Caller, Callers, Directory
 from services.ingest.api.payloads import Payload, flaws_of
-from services.ingest.api.quick import Odd as OddPayload
+from services.ingest.api.quick import Odd
 from services.ingest.domain import marks
 from services.ingest.domain.pace import Pace
 from services.ingest.domain.translation import Translation
@@ -47,7 +47,7 @@ class Uses(Protocol):
 class ShortWay:
     """From the bytes of a body whose events are all plain, past payload and adapter."""
 
-    read: Callable[[bytes], PlainBody | None]
+    read: Callable[[bytes], Items | None]
     translate: Callable[[PlainCartEvent, Arrival], Translation]
 
 
@@ -109,10 +109,10 @@ class Intake:
         self.turn_away_while_behind()
         body = await body_of(request, self.max_bytes)
         short = endpoint.short.read(body) if endpoint.short is not None else None
-        if short is not None and len(short.events) > self._max_events:
+        if short is not None and len(short.items) > self._max_events:
             short = None
-        batch = short if short is not None else items_in(body, endpoint.list_name, self._max_events)
-        await self.limit(caller, endpoint.scope, len(batch))
+        batch = short or items_in(body, endpoint.list_name, self._max_events)
+        await self.limit(caller, endpoint.scope, len(batch.items))
         key = idempotency_key(request)
         arrival = Arrival(
             store=caller.store,
@@ -123,24 +123,24 @@ class Intake:
             user_agent=browser_of(request),
             country=self.country_of(request),
         )
-        events = await self._by_the_short_way(short, endpoint, arrival, caller) if short is not None else None
+        events = None
+        if endpoint.short is not None and short is not None:
+            events = await self._by_the_short_way(short, endpoint.short, arrival, caller)
         if events is None:
-            items = items_in(body, endpoint.list_name, self._max_events) if isinstance(batch, PlainBody) else batch
+            items = items_in(body, endpoint.list_name, self._max_events) if short is not None else batch
             events = await self._by_the_model(items, endpoint, arrival, caller, key)
         return _answer(await self.take(caller, endpoint.source, events), batch)
 
     async def _by_the_short_way(
-        self, body: PlainBody, endpoint: Endpoint[P], arrival: Arrival, caller: Caller
+        self, batch: Items, way: ShortWay, arrival: Arrival, caller: Caller
     ) -> list[Translation | Refused] | None:
         """None where one of the events is odd: then all go the long way, so that each is read once."""
-        if endpoint.short is None:
-            return None
         events: list[Translation | Refused] = []
         try:
-            for index, event in enumerate(body.events):
+            for index, event in enumerate(batch.items):
                 if index and not index % A_TURN:
                     await self.turn(caller)
-                events.append(endpoint.short.translate(event, arrival))
+                events.append(way.translate(event, arrival))
         except Odd:
             return None
         return events
@@ -251,7 +251,7 @@ def _read(item: Any, endpoint: Endpoint[P], arrival: Arrival) -> Translation | R
     try:
         try:
             payload = endpoint.quick(item)
-        except OddPayload:
+        except Odd:
             payload = endpoint.payload.model_validate(item)
         return endpoint.adapter(payload, arrival)
     except ValidationError as error:
@@ -260,7 +260,7 @@ def _read(item: Any, endpoint: Endpoint[P], arrival: Arrival) -> Translation | R
         return refused
 
 
-def _answer(results: list[Result], batch: Items | PlainBody) -> bytes:
+def _answer(results: list[Result], batch: Items) -> bytes:
     if not batch.is_batch and isinstance(results[0], Refused):
         errors = [FieldError(flaw.field, flaw.detail) for flaw in results[0].errors]
         raise Problem(422, "Some fields are not valid", f"{len(errors)} not valid", errors=errors)

@@ -144,7 +144,7 @@ def _amount(value: object) -> Decimal:
 _price = lru_cache(maxsize=8192, typed=True)(plain.amount)  # A shop has few prices.
 
 
-def _time(value: object) -> int:
+def time_of(value: object) -> int:
     if type(value) is not str:
         raise Odd
     try:
@@ -172,7 +172,7 @@ _READERS: tuple[tuple[object, Read], ...] = (
     (Long, _long),
     (Currency, _currency),
     (Amount, _amount),
-    (Time, _time),
+    (Time, time_of),
     (Quantity, _quantity),
     (Lines, _lines),
 )

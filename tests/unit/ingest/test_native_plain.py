@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.ingest.adapters import native, native_plain
-from services.ingest.adapters.native_plain import Odd
 from services.ingest.adapters.seam import Arrival, Refused
 from services.ingest.api.bodies import items_in
 from services.ingest.api.payloads import CartEvent
+from services.ingest.api.quick import Odd
 from services.ingest.domain.translation import Translation
 from trolleybus.contracts.identity import IdentityHasher, installation_secrets
 from trolleybus.contracts.stores import StoreConfig
@@ -107,17 +107,17 @@ def by_the_short_way(body: bytes, arrival: Arrival) -> tuple[Any, ...] | None:
         return None
     sent = Arrival(**{name: getattr(arrival, name) for name in Arrival.__slots__} | {"sent_at": found.sent_at})
     try:
-        made = [native_plain.cart_event(event, sent) for event in found.events]
+        made = [native_plain.cart_event(event, sent) for event in found.items]
     except Odd:
         return None
-    return made, found.is_batch, found.pointer(1), len(found)
+    return made, found.is_batch, found.pointer(1), len(found.items)
 
 
 def by_the_model(body: bytes, arrival: Arrival) -> tuple[Any, ...]:
     found = items_in(body, "events", 500)
     sent = Arrival(**{name: getattr(arrival, name) for name in Arrival.__slots__} | {"sent_at": found.sent_at})
     made: list[Translation] = [native.cart_event(CartEvent.model_validate(item), sent) for item in found.items]
-    return made, found.is_batch, found.pointer(1), len(found)
+    return made, found.is_batch, found.pointer(1), len(found.items)
 
 
 def compare(body: bytes, arrival: Arrival) -> bool:

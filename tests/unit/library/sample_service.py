@@ -94,9 +94,9 @@ def api(settings: SampleSettings) -> APIRouter:
     return router
 
 
-def fast_path(app: ASGIApp) -> ASGIApp:
+def own_front(app: ASGIApp) -> ASGIApp:
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/fast":
+        if scope["type"] == "http" and scope["path"] == "/front":
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body", "body": b""})
             return
@@ -140,7 +140,7 @@ def build(settings: SampleSettings) -> FastAPI:
         registry=CollectorRegistry(),
         lifespan=lifespan,
         routers=[api(settings)],
-        front=fast_path,
+        front=own_front,
     )
 
 

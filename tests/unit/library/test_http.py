@@ -263,8 +263,8 @@ async def test_metrics_count_by_route_template_and_never_by_path(client: httpx2.
     assert "guess" not in text
 
 
-async def test_a_fast_path_stands_before_the_middlewares(client: httpx2.AsyncClient) -> None:
-    response = await client.get("/fast")
+async def test_a_front_stands_before_the_middlewares(client: httpx2.AsyncClient) -> None:
+    response = await client.get("/front")
     assert response.status_code == 204
     assert "x-request-id" not in response.headers
 
