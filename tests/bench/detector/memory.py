@@ -11,7 +11,7 @@ from random import Random
 from statistics import median
 from threading import Event as Stop
 
-from tests.bench.detector.mix import Event, opening, spread
+from tests.bench.detector.mix import OF_A_VISIT, RETURNS, Event, browsed, opening
 from tests.bench.detector.sizes import carts, events
 from tests.bench.detector.worker import Worker, fresh_worker
 from tests.bench.detector.world import World, open_world
@@ -19,8 +19,11 @@ from tests.bench.figures import Figure
 from tests.bench.ground import OTHER_CORE, Ground
 
 EVENTS, CARTS = 20_000_000, 1_000_000
-LEVELS = (90, 180, 360)
-"""Some carts are silent for so long, so that levels fire and carts resume all the while."""
+LEVELS = (30, 90, 180)
+"""Each visit is followed by a longer silence, so that all levels fire and carts resume all the while."""
+PACE = 13_000
+"""Events a second: what the detector keeps up with while levels fire. Written faster, the log would get ahead of it, more
+time would pass between a cart's events, and more levels would fire on each: another load at its end than at its start."""
 AHEAD = 300_000
 """Records that the writer may be ahead of the detector: Kafka deletes what is older than the retention, read or not."""
 KEPT_MIB = 256
@@ -54,12 +57,15 @@ async def measure(ground: Ground) -> AsyncIterator[Figure]:
         samples = await _work(world, worker, many, count)
         fired = await worker.total("effects_total", record="CartAbandoned")
     early, late = (_between(samples, many + count * part[0], many + count * part[1]) for part in (EARLY, LATE))
+    tenths = [_between(samples, many + count * tenth / 10, many + count * (tenth + 1) / 10) for tenth in range(10)]
     yield Figure(
         name="detector.rss_growth_over_20m_events_mib",
         value=round(late - early, 1),
         unit="MiB",
         note=f"resident memory {early:,.0f} MiB after a fifth of {count:,} events and {late:,.0f} MiB at their end (medians "
-        f"of a tenth each), highest {max(rss for _, rss in samples):,.0f}; {many:,} open carts, {fired:,.0f} CartAbandoned",
+        f"of a tenth each), highest {max(rss for _, rss in samples):,.0f}; each tenth {', '.join(f'{one:,.0f}' for one in tenths)}; "
+        f"{many:,} open carts, in visits of {OF_A_VISIT} events and {100 * RETURNS:.0f} % to any cart, {PACE:,} events/s, "
+        f"{fired:,.0f} CartAbandoned",
     )
 
 
@@ -74,8 +80,8 @@ async def _work(world: World, worker: Worker, many: int, count: int) -> list[tup
         if len(samples) % SHOWN_EACH == 0:
             print(f"    {samples[-1][1]:,.0f} MiB after {handled:,.0f} records", flush=True)
 
-    log = chain(opening(many), spread(Random(1), count, many))
-    writing = asyncio.create_task(asyncio.to_thread(world.write, throttle.passing(log, stop), stop=stop))
+    log = chain(opening(many), browsed(Random(1), count, many))
+    writing = asyncio.create_task(asyncio.to_thread(world.write, throttle.passing(log, stop), PACE, stop))
     try:
         await worker.until(many + count, note, within_s=WITHIN_S)
     finally:
