@@ -20,7 +20,7 @@ from services.ingest.metrics import IngestMetrics
 from services.ingest.valkey import Valkey
 from trolleybus.telemetry import get_logger
 
-GATHER_S = 0.005
+GATHER_S = 0.025
 MOST_AT_ONCE = 500
 MOST_UNWRITTEN = 20_000
 AWAY_S = 0.5
@@ -61,6 +61,7 @@ class IdentityMap:
         async with self._reading:
             if self._round > mine:
                 return self._has_answered
+            await asyncio.sleep(0)  # Others of this pass of the event loop want to know, too.
             wanted, self._wanted = self._wanted, set()
             self._round += 1
             self._has_answered = False
@@ -100,9 +101,10 @@ class IdentityMap:
             logger.warning("what was learned of shoppers is not in valkey", sightings=len(self._unwritten))
 
     async def _write_all(self) -> bool:
+        """What there is now; what comes meanwhile is gathered for the next time."""
         tries: Counter[int] = Counter()
-        while self._unwritten:
-            numbers = list(islice(self._unwritten, MOST_AT_ONCE))
+        last = self._number
+        while numbers := [number for number in islice(self._unwritten, MOST_AT_ONCE) if number <= last]:
             lesson = await learning.write(self._space, [self._unwritten[number] for number in numbers])
             if lesson is None:
                 return False
