@@ -16,6 +16,8 @@ from starlette.routing import compile_path
 
 from trolleybus.pages import Pages
 
+MEDIA_TYPE = "application/problem+json"
+
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
@@ -64,29 +66,33 @@ def json_type_required(content_type: str) -> None:
 
 def respond(request: Request, problem: Problem) -> Response:
     """The response for a problem, in the form that the client prefers."""
-    request_id = getattr(request.state, "request_id", "")
+    body = document(problem, request.url.path, getattr(request.state, "request_id", ""))
+    pages: Pages | None = getattr(request.app.state, "pages", None) if "app" in request.scope else None
+    if pages is not None and prefers_html(request.headers.get("accept", "")):
+        template = "sign_in_needed.html" if problem.status_code == 401 else "problem.html"
+        page = pages.render(request, template, status=problem.status_code, problem=body)
+        page.headers.update(problem.headers or {})
+        return page
+    return JSONResponse(body, problem.status_code, problem.headers, media_type=MEDIA_TYPE)
+
+
+def document(problem: Problem, path: str, request_id: str) -> dict[str, Any]:
+    """A problem's JSON."""
     body: dict[str, Any] = {
         "type": problem.type,
         "title": problem.title,
         "status": problem.status_code,
         "detail": problem.detail,
-        "instance": request.url.path,
+        "instance": path,
         "request_id": request_id,
     }
     if problem.errors:
         body["errors"] = [{"field": error.field, "detail": error.detail} for error in problem.errors]
-    pages: Pages | None = getattr(request.app.state, "pages", None) if "app" in request.scope else None
-    if pages is not None and prefers_html(request):
-        template = "sign_in_needed.html" if problem.status_code == 401 else "problem.html"
-        page = pages.render(request, template, status=problem.status_code, problem=body)
-        page.headers.update(problem.headers or {})
-        return page
-    return JSONResponse(body, problem.status_code, problem.headers, media_type="application/problem+json")
+    return body
 
 
-def prefers_html(request: Request) -> bool:
-    """Browsers name text/html before anything else; API clients do not name it."""
-    accepted = request.headers.get("accept", "")
+def prefers_html(accepted: str) -> bool:
+    """By the Accept header. Browsers name text/html before anything else; API clients do not name it."""
     html, json = accepted.find("text/html"), accepted.find("json")
     return html >= 0 and (json < 0 or html < json)
 

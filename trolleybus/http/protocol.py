@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, cast
 
+import orjson
 import structlog
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
@@ -22,7 +23,7 @@ from uvicorn.server import ServerState
 
 from trolleybus.http.fast import FastPaths, Take
 from trolleybus.http.middleware import REQUEST_ID, SECURITY_HEADERS
-from trolleybus.http.problems import Problem, as_problem, respond
+from trolleybus.http.problems import MEDIA_TYPE, Problem, as_problem, document, prefers_html, respond
 from trolleybus.telemetry import begin_trace, get_logger
 
 LARGEST_BODY = 65_536
@@ -174,7 +175,18 @@ class FastProtocol(HttpToolsProtocol):
         return [b"%s: %s\r\n" % line for line in self._fast.shared(origin)] if origin else []
 
     def _refusal(self, problem: Problem, request_id: str, exchange: _Exchange) -> tuple[bytes, bytes]:
-        """The head and the body of a problem's response, which is the framework's."""
+        """The head and the body of a problem's response, as the framework's."""
+        if prefers_html(exchange.headers.get("accept", "")):
+            return self._page(problem, request_id, exchange)
+        headers = {name.lower(): value for name, value in (problem.headers or {}).items()}
+        if headers.pop("connection", "").lower() == "close":
+            exchange.keep_alive = False
+        named = {"content-type": MEDIA_TYPE, **SECURITY_HEADERS, **headers}
+        lines = "".join([f"{name}: {value}\r\n" for name, value in named.items()])
+        head = STATUS_LINE[problem.status_code] + lines.encode("latin-1")
+        return head, orjson.dumps(document(problem, exchange.path.decode("latin-1"), request_id))
+
+    def _page(self, problem: Problem, request_id: str, exchange: _Exchange) -> tuple[bytes, bytes]:
         path = exchange.path.decode("latin-1")
         scope: Scope = {
             "type": "http",
