@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 import orjson
 from pydantic import ValidationError
@@ -105,7 +105,7 @@ class Intake:
     async def answer(self, request: Incoming, endpoint: Endpoint[P]) -> bytes:
         """The answer's JSON: a result an event; problems are raised."""
         received_at = self.now()
-        caller = self.caller(request, endpoint.scope)
+        caller = await self.caller(request, endpoint.scope)
         self.turn_away_while_behind()
         body = await body_of(request, self.max_bytes)
         short = endpoint.short.read(body) if endpoint.short is not None else None
@@ -156,14 +156,14 @@ class Intake:
             events.append(_read(item, endpoint, named))
         return events
 
-    def caller(self, request: Incoming, scope: str, key_in_body: str = "") -> Caller:
+    async def caller(self, request: Incoming, scope: str, key_in_body: str = "") -> Caller:
         """Who calls; 401 or 403 for who may not, 429 for who has sent too much already."""
         now = self.now()
         caller = self._callers.of(request, scope, now, key_in_body)
         self._uses.note(caller.store.store_id, caller.key.key_id, now)
         refusal = self._limiter.refusal(caller.store, caller.key, scope)
         if refusal is not None:
-            raise self._too_many(refusal, scope)
+            await self._refuse(caller, refusal, scope)
         return caller
 
     async def take(self, caller: Caller, source: str, events: Sequence[Translation | Refused]) -> list[Result]:
@@ -206,7 +206,7 @@ class Intake:
         take = caller.store, caller.key, scope, events
         verdict = self._limiter.take(*take) or await self._limiter.acquire(*take)
         if not verdict.allowed:
-            raise self._too_many(verdict, scope)
+            await self._refuse(caller, verdict, scope)
         await self.turn(caller, min(events, A_TURN))
 
     async def turn(self, caller: Caller, work: int = A_TURN) -> None:
@@ -219,10 +219,12 @@ class Intake:
             self._metrics.turned_away.labels("crowded").inc()
             raise _behind(str(error)) from None
 
-    def _too_many(self, verdict: Verdict, scope: str) -> Problem:
+    async def _refuse(self, caller: Caller, verdict: Verdict, scope: str) -> NoReturn:
+        """429, when it is the store's turn: a flood of refusals must not keep others waiting either."""
+        await self.turn(caller, 1)
         self._metrics.turned_away.labels("rate_limit").inc()
         limit = verdict.limit
-        return Problem(
+        raise Problem(
             429,
             "Too many events",
             f"at most {limit.per_second} events a second here",

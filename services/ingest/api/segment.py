@@ -60,13 +60,13 @@ class SegmentIntake:
     async def _body(self, request: Request, scope: str) -> tuple[dict[str, Any], Caller]:
         """The document, and whose it is: by the header, else by the document itself."""
         intake = self._intake
-        caller = intake.caller(request, scope) if "authorization" in request.headers else None
+        caller = await intake.caller(request, scope) if "authorization" in request.headers else None
         intake.turn_away_while_behind()
         document = parse(await plain_body(request, intake.max_bytes))
         if not isinstance(document, dict):
             raise Problem(400, "Not a call", "the body is a JSON object", field="")
         key = document.get("writeKey")
-        return document, caller or intake.caller(request, scope, key if isinstance(key, str) else "")
+        return document, caller or await intake.caller(request, scope, key if isinstance(key, str) else "")
 
     async def _batch(
         self, request: Request, document: Mapping[str, Any], caller: Caller, scope: str, read: Read

@@ -1,11 +1,23 @@
-"""What the intake reads of a request besides its body."""
+"""What the intake reads of a request besides its body, and how it refuses."""
 
+import asyncio
 from collections.abc import Mapping
+from itertools import pairwise
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from services.ingest.api.intake import country_in
+from services.ingest.api.intake import Intake, country_in
+from services.ingest.domain.buckets import Limit
+from services.ingest.limiter import Verdict
+from services.ingest.metrics import IngestMetrics
+from services.ingest.turns import Turns
+from trolleybus.contracts.stores import StoreConfig, StoreKey
+from trolleybus.http import Problem
+from trolleybus.security import hash_key, new_key
+from trolleybus.store_directory import StoreIndex
 
 ORIGIN = {"origin": "https://shop.example.com"}
 
@@ -25,3 +37,33 @@ ORIGIN = {"origin": "https://shop.example.com"}
 )
 def test_a_proxys_country_is_that_of_a_shoppers_browser(headers: Mapping[str, str], country: str) -> None:
     assert country_in(SimpleNamespace(headers=headers), "cf-ipcountry") == country
+
+
+async def test_refusals_take_turns_so_that_a_flood_of_them_makes_no_pass_of_the_loop_long() -> None:
+    key = new_key("secret")
+    directory = StoreIndex()
+    directory.add(StoreConfig(store_id="s", version=1, keys=(StoreKey(key_id="k", kind="secret", hash=hash_key(key)),)))
+    rest: dict[str, Any] = dict.fromkeys(("hasher", "publisher", "gateway", "pace"))
+    intake = Intake(
+        directory=directory,
+        limiter=SimpleNamespace(refusal=lambda *_: Verdict(False, Limit(1, 1), retry_after_s=1)),  # type: ignore[arg-type]
+        turns=Turns(each_pass=4, most_waiting=100),
+        metrics=IngestMetrics(CollectorRegistry()),
+        max_events=1,
+        max_bytes=1,
+        uses=SimpleNamespace(note=lambda *_: None),
+        country_header="",
+        now=lambda: 1,
+        **rest,
+    )
+    request: Any = SimpleNamespace(headers={"authorization": f"Bearer {key}"}, query_params={})
+    asked = [asyncio.create_task(intake.caller(request, "carts")) for _ in range(12)]
+    refused = [0]
+    while refused[-1] < 12:
+        await asyncio.sleep(0)
+        refused.append(sum(task.done() for task in asked))
+    assert max(later - earlier for earlier, later in pairwise(refused)) == 4
+    for task in asked:
+        error = task.exception()
+        assert isinstance(error, Problem)
+        assert error.status_code == 429
