@@ -9,6 +9,10 @@ _TIME_BYTES = 9  # Any due time: the largest time that a record can name, and th
 _GIVEN_OUT = 1 << 8 * _TIME_BYTES
 """Later than any due time. A key that left and came back would make the map twice as large."""
 
+_MOST_LOOKS = 1.25
+"""A cart; above it the heap is made anew. A cart that is left and resumed leaves a look behind at its expiry each time: with
+twice as many looks as carts memory went up and down by a quarter."""
+
 
 class Timers:
     """A heap of looks at carts, and when each cart truly acts. A cart that moves on keeps its entry: the look comes
@@ -38,7 +42,7 @@ class Timers:
         self._due[key] = due
         if known is None or due < known:
             heappush(self._heap, _entry(due, key))
-            if len(self._heap) > 2 * len(self._due) + 1_000:  # Mostly entries of what moved to earlier times.
+            if len(self._heap) > _MOST_LOOKS * len(self._due) + 1_000:  # Mostly entries of what moved to earlier times.
                 self._build()
 
     def pop(self, now: int, limit: int) -> list[bytes]:

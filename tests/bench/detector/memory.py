@@ -19,11 +19,11 @@ from tests.bench.figures import Figure
 from tests.bench.ground import OTHER_CORE, Ground
 
 EVENTS, CARTS = 20_000_000, 1_000_000
-LEVELS = (30, 90, 180)
-"""Each visit is followed by a longer silence, so that all levels fire and carts resume all the while."""
+LEVELS = (30, 3_600, 86_400)
+"""A silence longer than the first follows each visit: every cart is left and resumed all the while."""
 PACE = 13_000
-"""Events a second: what the detector keeps up with while levels fire. Written faster, the log would get ahead of it, more
-time would pass between a cart's events, and more levels would fire on each: another load at its end than at its start."""
+"""Events a second at most. Written faster, the log would get ahead of the detector, and its end would be another load than
+its start."""
 AHEAD = 300_000
 """Records that the writer may be ahead of the detector: Kafka deletes what is older than the retention, read or not."""
 KEPT_MIB = 256
