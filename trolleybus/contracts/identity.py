@@ -9,7 +9,6 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from hashlib import sha256
 from typing import Literal
 
 import idna
@@ -75,7 +74,7 @@ def _hash(secret: InstallationSecret, store_id: str, kind: str, value: str) -> s
     if not value:
         raise BadIdentity(f"an empty {kind} identifies nobody")
     text = "".join(f"{len(part)}:{part}" for part in (store_id, kind, value))
-    digest = hmac.new(secret.key, text.encode(), sha256).hexdigest()[:32]
+    digest = hmac.digest(secret.key, text.encode(), "sha256").hex()[:32]
     return f"{kind}:v{secret.version}:{digest}"
 
 

@@ -4,10 +4,13 @@ What Valkey cannot answer in time is done without. What was learned is gathered 
 the answers; while Valkey is away the last of it is kept.
 """
 
+from __future__ import annotations
+
 import asyncio
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 
 from services.ingest.domain.people import Identity
@@ -29,6 +32,16 @@ MOST_TRIES = 10
 logger = get_logger(__name__)
 
 
+@dataclass(eq=False, slots=True)
+class _Question:
+    """Whose identities are. An answer may be older than a write that is known to be done meanwhile: `overtaken` are the
+    identities of such writes."""
+
+    identities: set[str] = field(default_factory=set)
+    overtaken: set[str] = field(default_factory=set)
+    waiting: list[asyncio.Future[bool]] = field(default_factory=list)
+
+
 class IdentityMap:
     """`person` and `note` never wait; `fetch` is one round trip, shared by all who wait for one."""
 
@@ -37,10 +50,8 @@ class IdentityMap:
         self._metrics = metrics
         self._clock = clock
         self._memory = Memory()
-        self._wanted: set[str] = set()
-        self._round = 0
-        self._has_answered = True
-        self._reading = asyncio.Lock()
+        self._next: _Question | None = None  # Gathers until the next pass of the event loop.
+        self._sent: dict[_Question, asyncio.Task[None]] = {}
         self._unwritten: dict[int, Sighting] = {}  # By number, the oldest first.
         self._unwritten_of: defaultdict[str, set[int]] = defaultdict(set)
         self._number = 0
@@ -55,21 +66,33 @@ class IdentityMap:
         return self._memory.has(identities, self._clock())
 
     async def fetch(self, identities: Iterable[str]) -> bool:
-        """Ask Valkey whose they are; False where it is away. Those who come while it is asked share the next question."""
-        self._wanted.update(identities)
-        mine = self._round
-        async with self._reading:
-            if self._round > mine:
-                return self._has_answered
-            await asyncio.sleep(0)  # Others of this pass of the event loop want to know, too.
-            wanted, self._wanted = self._wanted, set()
-            self._round += 1
-            self._has_answered = False
-            page = await self._space.read(wanted)
-            self._has_answered = page is not None
-            if page is not None:
-                self._remember(page.persons)
-            return self._has_answered
+        """Ask Valkey whose they are; False where it is away. All who ask in one pass of the event loop share a question."""
+        loop = asyncio.get_running_loop()
+        if self._next is None:
+            self._next = _Question()
+            loop.call_soon(self._send, self._next)
+        answered: asyncio.Future[bool] = loop.create_future()
+        self._next.identities.update(identities)
+        self._next.waiting.append(answered)
+        return await answered
+
+    def _send(self, question: _Question) -> None:
+        self._next = None
+        self._sent[question] = asyncio.get_running_loop().create_task(self._ask(question))
+
+    async def _ask(self, question: _Question) -> None:
+        has_answered = False
+        try:
+            while question.identities and (page := await self._space.read(question.identities)) is not None:
+                self._remember({one: person for one, person in page.persons.items() if one not in question.overtaken})
+                question.identities &= question.overtaken
+                question.overtaken.clear()
+            has_answered = not question.identities
+        finally:
+            del self._sent[question]
+            for one in question.waiting:
+                if not one.done():
+                    one.set_result(has_answered)
 
     def note(self, sightings: Iterable[Sighting]) -> None:
         """Learn from events that Kafka has. This process knows at once, the others when it is written."""
@@ -130,6 +153,8 @@ class IdentityMap:
         for number in numbers:
             sighting = self._unwritten.pop(number, None)
             for one in sighting.identities if sighting is not None else ():
+                for question in self._sent:
+                    question.overtaken.add(one.hash)
                 unwritten = self._unwritten_of[one.hash]
                 unwritten.discard(number)
                 if not unwritten:
