@@ -104,6 +104,7 @@ class Envelopes:
         return found
 
 
+@lru_cache(maxsize=256)  # Most are of this moment.
 def rfc3339(at_ms: int) -> str:
     """Milliseconds since the epoch as an RFC 3339 time in UTC."""
     seconds, milliseconds = divmod(at_ms, 1000)

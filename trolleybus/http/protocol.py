@@ -101,9 +101,7 @@ class FastProtocol(HttpToolsProtocol):
         exchange: object = self.cycle
         if type(exchange) is _Exchange and not exchange.is_whole:
             exchange.is_whole = True
-            task = self.loop.create_task(self._answer(exchange))
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+            self.tasks.add(self.loop.create_task(self._take(exchange)))
         else:
             super().on_message_complete()
 
@@ -133,6 +131,12 @@ class FastProtocol(HttpToolsProtocol):
         self.cycle = _Exchange(take, path, query, headers, keep_alive)  # type: ignore[assignment]  # in its place
         return True
 
+    async def _take(self, exchange: _Exchange) -> None:
+        try:
+            await self._answer(exchange)
+        finally:  # Not by a callback, which would be one more thing for the event loop to run.
+            self.tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
     async def _answer(self, exchange: _Exchange) -> None:
         headers = exchange.headers
         trace, _ = begin_trace(headers.get("traceparent"))  # This task's alone, as all that is bound here.
@@ -146,7 +150,8 @@ class FastProtocol(HttpToolsProtocol):
             status, head = 202, _ACCEPTED
         except Exception as error:  # noqa: BLE001 - logged in _as_problem; the client learns the request id only
             problem = _as_problem(error, exchange)
-            status, head, body = problem.status_code, *self._refusal(problem, request_id, exchange)
+            status = problem.status_code
+            head, body = self._refusal(problem, request_id, exchange)
         except asyncio.CancelledError:
             self.transport.close()
             self._count(exchange, 0)
