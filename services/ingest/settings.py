@@ -23,8 +23,8 @@ class IngestSettings(WorkerSettings):
     integration_keys: SecretStr
 
     max_events_per_request: int = Field(500, ge=1)
-    rate_limit_per_second: int = Field(10_000, ge=1, description="Events a store may send, a second and endpoint")
-    rate_limit_burst: int = Field(20_000, ge=1, description="Events at once after a pause; more than a full request")
+    rate_limit_per_second: int = Field(2_000, ge=1, description="Events a store may send, a second and endpoint")
+    rate_limit_burst: int = Field(5_000, ge=1, description="Events at once after a pause; more than a full request")
     rate_limit_key_share: float = Field(
         0.8, gt=0, le=1, description="The part of its store's rate that one key may use"
     )

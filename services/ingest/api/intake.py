@@ -1,5 +1,6 @@
 """One request from its bytes to its answer."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +18,7 @@ from services.ingest.api.payloads import Payload, flaws_of
 from services.ingest.api.quick import Odd
 from services.ingest.domain import marks
 from services.ingest.domain.pace import Pace
+from services.ingest.domain.refusals import Refusals
 from services.ingest.domain.translation import Translation
 from services.ingest.gateway import Accepted, Gateway, KafkaUnavailable, Overloaded, Result
 from services.ingest.limiter import RateLimiter, Verdict
@@ -94,6 +96,7 @@ class Intake:
         self._max_events = max_events
         self.max_bytes = max_bytes
         self._pace = pace
+        self._refusals = Refusals()
         self._uses = uses
         self._country_header = country_header
         self.now = now
@@ -220,8 +223,10 @@ class Intake:
             raise _behind(str(error)) from None
 
     async def _refuse(self, caller: Caller, verdict: Verdict, scope: str) -> NoReturn:
-        """429, when it is the store's turn: a flood of refusals must not keep others waiting either."""
-        await self.turn(caller, 1)
+        """429, told at once or, where many of the store's come, late."""
+        wait_s = self._refusals.wait_s(caller.store.store_id, asyncio.get_running_loop().time())
+        if wait_s:
+            await asyncio.sleep(wait_s)
         self._metrics.turned_away.labels("rate_limit").inc()
         limit = verdict.limit
         raise Problem(
