@@ -35,7 +35,14 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def ingest(env: dict[str, str], log: Path) -> AsyncIterator[Ingest]:
     async with (
         world(env, f"ingest-faults-{uuid.uuid4().hex[:6]}.") as around,
-        running(around, log, ACK_TIMEOUT_SECONDS="2", SLOW_ACK_SECONDS="0.5") as gateway,
+        running(
+            around,
+            log,
+            ACK_TIMEOUT_SECONDS="2",
+            SLOW_ACK_SECONDS="0.5",
+            RATE_LIMIT_PER_SECOND="100000",
+            RATE_LIMIT_BURST="200000",
+        ) as gateway,
     ):
         yield gateway
 
