@@ -86,8 +86,10 @@ class Workers:
         self._processes.pause(slot.name)
 
     def wake(self, slot: Slot) -> None:
+        """Of a slot that was told to leave meanwhile nothing may be left."""
         self.frozen.discard(slot.number)
-        self._processes.resume(slot.name)
+        if slot.number in self.wanted:
+            self._processes.resume(slot.name)
 
     def step(self, slot: Slot, seconds: float) -> None:
         """The slot's wall clock is off by so much from now on."""
