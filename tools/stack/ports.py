@@ -1,9 +1,13 @@
 """Which port each part listens on, always on 127.0.0.1."""
 
+import os
 import random
 import socket
+import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Self
 
 import psutil
@@ -13,6 +17,8 @@ from tools.stack.errors import StackError
 HOST = "127.0.0.1"
 # Below the ports that systems give to outgoing connections: nothing takes one while its server is being restarted.
 _CHOICE = range(20000, 32000)
+_KEPT_S = 600.0
+"""So long a port that was given out is given to nobody else: its server may not listen on it yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +99,23 @@ def _number(name: str, environ: Mapping[str, str]) -> int:
 def _free(run: int, taken: set[int]) -> int:
     for start in random.sample(_CHOICE, 500):
         wanted = range(start, start + run)
-        if taken.isdisjoint(wanted) and all(_bindable(port) for port in wanted):
+        if taken.isdisjoint(wanted) and all(_bindable(port) and _given_to_us(port) for port in wanted):
             return start
     raise StackError(f"No free port was found between {_CHOICE.start} and {_CHOICE.stop}.")
+
+
+def _given_to_us(port: int) -> bool:
+    """Whether it is ours now: processes side by side agree on it by files that only one can make."""
+    given = Path(tempfile.gettempdir()) / f"trolleybus-ports-{os.getuid()}"
+    given.mkdir(exist_ok=True)
+    mark = given / str(port)
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        if time.time() - mark.stat().st_mtime < _KEPT_S:
+            return False
+        mark.touch()
+    return True
 
 
 def _bindable(port: int) -> bool:
