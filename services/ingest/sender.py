@@ -57,8 +57,8 @@ class _Delivery:
 
 @contextmanager
 def _unhurried_threads() -> Iterator[None]:
-    """Threads that begin in here do not interrupt others when they wake: on one core librdkafka's would for nearly each
-    record, and send it alone. (Linux's SCHED_BATCH, which threads inherit; sched(7).)"""
+    """Threads that begin in here do not interrupt others when they wake: on one core librdkafka's did for nearly each
+    record. (Linux's SCHED_BATCH, which threads inherit; sched(7).)"""
     if not hasattr(os, "SCHED_BATCH"):
         yield
         return

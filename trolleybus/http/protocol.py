@@ -192,6 +192,7 @@ class FastProtocol(HttpToolsProtocol):
         return head, orjson.dumps(document(problem, exchange.path.decode("latin-1"), request_id))
 
     def _page(self, problem: Problem, request_id: str, exchange: _Exchange) -> tuple[bytes, bytes]:
+        """The same for a browser, made by the framework."""
         path = exchange.path.decode("latin-1")
         scope: Scope = {
             "type": "http",

@@ -1,6 +1,6 @@
 """The identity map of a gateway process: asked before an event is settled, told after Kafka has it.
 
-What Valkey cannot answer in time is done without. What was learned is gathered for a few milliseconds and written beside
+What Valkey cannot answer in time is done without. What was learned is gathered for 25 ms and written beside
 the answers; while Valkey is away the last of it is kept.
 """
 
