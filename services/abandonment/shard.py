@@ -30,7 +30,7 @@ RETRY_MS = 60_000
 """A cart whose store's setting is unknown is looked at again after this."""
 
 _CLOCK = struct.Struct(">qq")
-_DUE_BYTES = 8
+_DUE = struct.Struct(">Q")
 
 
 class MissingSetting(LookupError):
@@ -230,7 +230,7 @@ class Shard:
 
     def _hear(self, key: bytes, activity: Activity, record: ConsumerRecord, setting: Setting) -> None:
         row = self._row(key) if activity.cart_id else None
-        before, due = (None, 0) if row is None else (CartState.from_row(row[_DUE_BYTES:]), _due_of(row))
+        before, due = (None, 0) if row is None else (CartState.from_row(row[_DUE.size :]), _due_of(row))
         appended_at, position = record.timestamp, Position(self.partition, record.offset)
         if (
             appended_at < due and not activity.imported
@@ -279,7 +279,7 @@ class Shard:
 
     def _state(self, key: bytes) -> CartState | None:
         row = self._row(key)
-        return None if row is None else CartState.from_row(row[_DUE_BYTES:])
+        return None if row is None else CartState.from_row(row[_DUE.size :])
 
     def _set(self, key: bytes, state: CartState | None, setting: Setting) -> None:
         self.changed_bytes -= len(self._changed.get(key) or b"")
@@ -288,10 +288,11 @@ class Shard:
             self.timers.set(key, None)
             return
         due = next_due(state, self._in_force(state, setting))
-        row = self._changed[key] = (due or 0).to_bytes(_DUE_BYTES, "big") + state.to_row()
+        row = self._changed[key] = _DUE.pack(due or 0) + state.to_row()
         self.changed_bytes += len(row)
         self.timers.set(key, due)
 
 
 def _due_of(row: bytes) -> int:
-    return int.from_bytes(row[:_DUE_BYTES], "big")
+    due: int = _DUE.unpack_from(row)[0]  # In half the time of int.from_bytes.
+    return due

@@ -70,6 +70,7 @@ class Worker:
         self._share: Share | None = None
         self._stores: dict[int, CartStore] = {}
         self._task: asyncio.Task[None] | None = None
+        self._waiting: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._remaining: dict[int, int] = {}
         self._reached: Mapping[int, int] = {}
@@ -82,9 +83,12 @@ class Worker:
 
     async def run(self) -> None:
         """Until cancelled; raises what the work cannot go on after."""
+        self._waiting = asyncio.create_task(self._stand_by_for_all())
+        self._waiting.add_done_callback(self._served)
         try:
             await self._ended
         finally:
+            await self._end_waiting()
             await self.release()
             for store in self._stores.values():
                 store.close()
@@ -140,6 +144,23 @@ class Worker:
             task.cancel()
             await asyncio.wait({task})
 
+    async def _stand_by_for_all(self) -> None:
+        """Until the group has given a first share, which takes it seconds where that of a dead worker must be noticed: whatever
+        this one is given, some of its rows are here by then."""
+        for number in range(self._count):
+            self._stores[number] = self._disk.open(number)
+            await asyncio.sleep(0)
+        try:
+            await self._changelog.follow(self._stores)
+        except KafkaError as error:
+            log.warning("the changelog is not read before there is a share", reason=repr(error))
+
+    async def _end_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.cancel()
+            await asyncio.wait({waiting})
+
     def _served(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None and not self._ended.done():
             self._ended.set_exception(task.exception() or RuntimeError)
@@ -171,6 +192,7 @@ class Worker:
         """Endless. Raises KafkaError, and what the process must end for."""
         began = monotonic()
         self._reached = {}
+        await self._end_waiting()
         self._keep_stores(share)
         async with AsyncExitStack() as stack:
             journals = {number: self._new_journal(number) for number in share.active}

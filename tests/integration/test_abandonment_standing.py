@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from prometheus_client import CollectorRegistry
 
 from services.abandonment.changelog import CONFIG
+from services.abandonment.frame import Share
 from services.abandonment.journal import Fenced, Journal
+from services.abandonment.metrics import AbandonmentMetrics
 from services.abandonment.restore import TOO_OLD_MS, Changelog, ChangelogLost
 from services.abandonment.store import CLOCK_KEY, CartStore, Disk, NoSlot
 from services.abandonment.watch import EXIT_CODE, Pulse
+from services.abandonment.worker import Worker
+from tests.eventually import eventually
 from trolleybus.envelope import Outgoing
 
 PARTITIONS = 2
@@ -43,6 +49,20 @@ class Ground:
 
     async def restored(self, store: CartStore, partition: int = 0) -> None:
         await Changelog(self.bootstrap, self.changelog).restore({partition: store}, lambda *_: None)
+
+
+class ShareBegins(Exception):
+    """The share's work has begun, and needs not go on."""
+
+
+class NoGroup:
+    """A membership of nothing."""
+
+    async def commit(self, offsets: Mapping[int, int]) -> bool:
+        return False
+
+    def owner_of(self, partition: int) -> str:
+        return ""
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -183,3 +203,45 @@ async def test_a_loop_that_hangs_ends_the_process() -> None:
     pulse.start()
     async with asyncio.timeout(10):
         assert await ended == EXIT_CODE
+
+
+async def test_a_worker_that_waits_for_its_share_brings_rows_here_meanwhile(ground: Ground, tmp_path: Path) -> None:
+    for number in range(PARTITIONS):
+        journal = ground.journal(number)
+        await journal.open()
+        await journal.write([(b"cart", b"%d" % number), (CLOCK_KEY, b"1")], [])
+        await journal.close()
+    nothing = cast(Any, None)
+    begun_with: dict[int, bytes | None] = {}
+
+    def share_begins(_number: int) -> Journal:
+        begun_with.update({number: store.get(b"cart") for number, store in worker._stores.items()})
+        raise ShareBegins
+
+    disk = Disk(tmp_path)
+    worker = Worker(
+        disk=disk,
+        changelog=Changelog(ground.bootstrap, ground.changelog),
+        new_journal=share_begins,
+        new_feed=nothing,
+        new_log_ends=nothing,
+        new_shard=nothing,
+        new_partition=nothing,
+        new_work=nothing,
+        settings=nothing,
+        metrics=AbandonmentMetrics(CollectorRegistry()),
+        partitions=PARTITIONS,
+    )
+    worker.join(NoGroup())
+    running = asyncio.create_task(worker.run())
+
+    async def all_are_here() -> bool:
+        return [worker._stores[number].get(b"cart") for number in worker._stores] == [b"0", b"1"]
+
+    await eventually(all_are_here)
+    worker.take(Share(1, active=frozenset({1})))
+    with pytest.raises(ShareBegins):
+        await running
+    assert begun_with == {1: b"1"}
+    assert not worker._stores
+    disk.close()
