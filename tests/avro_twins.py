@@ -17,9 +17,10 @@ class Twin:
 
     compile_reader: Callable[..., Callable[[bytes, int], tuple[Any, int]]]
     compile_writer: Callable[..., Callable[[Any], bytes]]
+    compile_template: Callable[..., Callable[[tuple[Any, ...]], bytes]]
 
 
-PURE = Twin(reader.compile_reader, writer.compile_writer)
+PURE = Twin(reader.compile_reader, writer.compile_writer, writer.compile_template)
 
 
 def compiled_twin() -> Twin:
@@ -28,7 +29,7 @@ def compiled_twin() -> Twin:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("trolleybus.avro.machine is not built: make setup")
     from trolleybus.avro import compiled
 
-    return Twin(compiled.compile_reader, compiled.compile_writer)
+    return Twin(compiled.compile_reader, compiled.compile_writer, compiled.compile_template)
 
 
 @pytest.fixture(scope="module", params=["pure", "compiled"])

@@ -13,7 +13,16 @@ from typing import Any, Generic, TypeVar, cast, get_args, get_origin, get_type_h
 from fastavro import schemaless_reader, schemaless_writer
 
 from trolleybus import schemas
-from trolleybus.avro import BAD_BYTES, Shape, Unsupported, compile_reader, compile_writer, shape_of
+from trolleybus.avro import (
+    BAD_BYTES,
+    Names,
+    Shape,
+    Unsupported,
+    compile_reader,
+    compile_template,
+    compile_writer,
+    shape_of,
+)
 from trolleybus.contracts.records import RECORDS, Record
 from trolleybus.registry import NotRegistered, Registry, subject
 from trolleybus.topics import Topics
@@ -53,6 +62,7 @@ class Codec:
         self._registry = registry
         self._topics = topics
         self._writers: dict[type[Record], Callable[[Any], bytes]] = {}
+        self._frames: dict[type[Record], bytes] = {}
         self._known: dict[int, _Written | str] = {}
         self._records: Projection[Record] = Projection(self._known, shape_of)
 
@@ -67,7 +77,8 @@ class Codec:
                 raise NotRegistered(
                     f"the schema of {name} is not registered for {topic.full_name}: run `trolleybus topics apply`"
                 ) from None
-            self._writers[kind] = _writer(name, _FRAME.pack(0, schema_id))
+            self._frames[kind] = _FRAME.pack(0, schema_id)
+            self._writers[kind] = _writer(name, self._frames[kind])
             self._known[schema_id] = _Written(kind, schemas.source(name))
 
     def encode(self, record: Record) -> bytes:
@@ -77,6 +88,21 @@ class Codec:
         except KeyError:
             raise NotPrepared(f"the codec was not prepared for {type(record).__name__}") from None
         return write(record)
+
+    def template(self, kind: type[Record], names: Names) -> Callable[[tuple[Any, ...]], bytes]:
+        """As encode, for records of a kind whose named values are at hand in a tuple, and all else is empty."""
+        schema = json.loads(schemas.source(kind.__name__))
+        write: Callable[[tuple[Any, ...]], bytes] | None = None
+
+        def encode(values: tuple[Any, ...]) -> bytes:
+            nonlocal write
+            if write is None:
+                if kind not in self._frames:
+                    raise NotPrepared(f"the codec was not prepared for {kind.__name__}")
+                write = compile_template(schema, names, self._frames[kind])
+            return write(values)
+
+        return encode
 
     async def decode(self, data: bytes | None) -> Record:
         """The record in the bytes, in the newest version known here; raises UnreadableRecord."""

@@ -81,22 +81,29 @@ class Envelopes:
     def wrap(self, record: Record) -> Outgoing:
         """Key, bytes and headers of a record; its ce_id is the idempotency key."""
         kind = type(record)
+        topic, _ = self._kinds.get(kind) or self._learn(kind)
+        key, value = topic.key_of(record), self._codec.encode(record)
+        return self.sealed(kind, record.id, record.store_id, record.occurred_at, key, value)
+
+    def sealed(
+        self, kind: type[Record], record_id: str, store_id: str, occurred_at: int, key: bytes, value: bytes
+    ) -> Outgoing:
+        """The same, of a record whose key and value are bytes already."""
         topic, named = self._kinds.get(kind) or self._learn(kind)
-        key = topic.key_of(record)
         headers = [
             _SPECVERSION,
-            ("ce_id", record.id.encode()),
+            ("ce_id", record_id.encode()),
             named,
             self._source,
-            ("ce_time", rfc3339(record.occurred_at).encode()),
+            ("ce_time", rfc3339(occurred_at).encode()),
             ("ce_subject", key),
-            (STORE_HEADER, record.store_id.encode()),
+            (STORE_HEADER, store_id.encode()),
             _AVRO,
         ]
         trace = current_traceparent()
         if trace:
             headers.append((TRACE_HEADER, trace.encode()))
-        return Outgoing(topic.full_name, key, self._codec.encode(record), headers)
+        return Outgoing(topic.full_name, key, value, headers)
 
     def _learn(self, kind: type[Record]) -> tuple[Topic, tuple[str, bytes]]:
         found = self._topics.of(kind), ("ce_type", f"trolleybus.{kind.__name__}".encode())

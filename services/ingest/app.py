@@ -8,9 +8,10 @@ from typing import Any
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from services.ingest.adapters.native_plain import ACTIVITY, Sealer
 from services.ingest.api.cors import Cors, Origins
 from services.ingest.api.intake import Intake
-from services.ingest.api.routes import describe, native_router, takers
+from services.ingest.api.routes import describe, native_router, takers, track
 from services.ingest.api.sdk import sdk_router
 from services.ingest.api.segment import MOST_CALLS, SegmentIntake, segment_router
 from services.ingest.api.shopify import ShopifyWebhooks, shopify_router
@@ -27,7 +28,7 @@ from services.ingest.keys.api import key_uses_router
 from services.ingest.keys.uses import KeyUses
 from services.ingest.limiter import RateLimiter
 from services.ingest.metrics import IngestMetrics
-from services.ingest.publisher import Publisher
+from services.ingest.publisher import LARGEST_RECORD, Publisher
 from services.ingest.redeliveries import Redeliveries
 from services.ingest.sender import Sender
 from services.ingest.settings import IngestSettings
@@ -119,6 +120,8 @@ def build(settings: IngestSettings) -> FastAPI:
         country_header=settings.country_header,
         now=_now_ms,
     )
+    sealer = Sealer(codec.template(CartActivity, ACTIVITY), envelopes, LARGEST_RECORD)
+    tracking = track(sealer.seal)
     webhooks = ShopifyWebhooks(
         intake,
         stores=directory,
@@ -170,7 +173,7 @@ def build(settings: IngestSettings) -> FastAPI:
         metrics=http_metrics,
         lifespan=lifespan,
         routers=[
-            native_router(intake),
+            native_router(intake, tracking),
             sdk_router(),
             segment_router(SegmentIntake(intake, min(MOST_CALLS, settings.rate_limit_burst)), settings.ingest_url),
             shopify_router(webhooks),
@@ -180,7 +183,7 @@ def build(settings: IngestSettings) -> FastAPI:
             key_uses_router(uses, manager),
         ],
         front=lambda inner: Cors(inner, origins),
-        fast_paths=FastPaths(takers(intake), http_metrics, settings.max_body_bytes, origins.headers_for),
+        fast_paths=FastPaths(takers(intake, tracking), http_metrics, settings.max_body_bytes, origins.headers_for),
     )
     _describe(app)
     return app

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from services.ingest.adapters.seam import Refused
-from services.ingest.domain.translation import Flaw, Translation, sighting_for_today
+from services.ingest.domain.sealed import Sealed
+from services.ingest.domain.translation import Event, Flaw, sighting_for_today
 from services.ingest.identity.map import IdentityMap
 from services.ingest.identity.settling import Settling
 from services.ingest.metrics import IngestMetrics
-from services.ingest.publisher import KafkaUnavailable, Overloaded, Publisher, TooLarge
+from services.ingest.publisher import KafkaUnavailable, Overloaded, Phases, Publisher, TooLarge
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.frozen import dataclass
-from trolleybus.envelope import Outgoing
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,33 +33,39 @@ class Gateway:
         self._settling = Settling(identities, metrics)
         self._metrics = metrics
 
-    async def take(self, source: str, events: Sequence[Translation | Refused]) -> list[Result]:
-        """A result an event, in order. Raises KafkaUnavailable or Overloaded: then none counts as accepted."""
-        sound = [event for event in events if isinstance(event, Translation)]
-        translations = await self._settled(sound)
+    async def take(self, store_id: str, source: str, events: Sequence[Event | Refused]) -> list[Result]:
+        """A result for each event of a store, in order. Raises KafkaUnavailable or Overloaded: then none counts as accepted."""
+        in_turn = iter(await self._settled([event for event in events if not isinstance(event, Refused)]))
         results: list[Result] = []
-        accepted: list[Translation] = []
-        sealed: list[Outgoing] = []
-        in_turn = iter(translations)
+        accepted: list[Event] = []
+        phases = Phases([], [])
         for event in events:
             if isinstance(event, Refused):
                 results.append(event)
                 continue
-            translation = next(in_turn)
+            one = next(in_turn)
             try:
-                sealed += self._publisher.seal(translation.records)
+                self._add(one, phases)
             except TooLarge as error:
                 results.append(Refused(Flaw("", str(error))))
                 continue
-            accepted.append(translation)
-            results.append(Accepted(translation.event_id, translation.left_out))
+            accepted.append(one)
+            results.append(Accepted(one.event_id, one.left_out))
         if len(accepted) < len(events):
             self._metrics.events.labels(source, "", "refused").inc(len(events) - len(accepted))
         if accepted:
-            await self._publish(source, accepted, sealed)
+            await self._publish(store_id, source, accepted, phases)
         return results
 
-    async def _settled(self, events: Sequence[Translation]) -> Sequence[Translation]:
+    def _add(self, event: Event, phases: Phases) -> None:
+        if isinstance(event, Sealed):
+            phases.last.append(event.outgoing)
+            return
+        first, last = self._publisher.seal(event.records)
+        phases.first.extend(first)
+        phases.last.extend(last)
+
+    async def _settled(self, events: Sequence[Event]) -> Sequence[Event]:
         # One event learns nothing from the others where none tells that two identities are one person's.
         if len(events) == 1 or all(len(event.identities) < 2 for event in events):
             at_once = self._settling.all_at_once(events)
@@ -67,17 +73,22 @@ class Gateway:
                 return at_once
         return await self._settling.settle(events)
 
-    async def _publish(self, source: str, accepted: Sequence[Translation], sealed: Sequence[Outgoing]) -> None:
-        records = [record for translation in accepted for record in translation.records]
+    async def _publish(self, store_id: str, source: str, accepted: Sequence[Event], phases: Phases) -> None:
         outcome = "unacknowledged"
         try:
-            await self._publisher.publish(records, sealed)
+            await self._publisher.publish(store_id, phases)
             outcome = "accepted"
         finally:
             self._metrics.count_events(source, [one.kind for one in accepted], outcome)
-        self._metrics.count_marks([mark for record in records if type(record) is CartActivity for mark in record.marks])
-        sightings = [sighting_for_today(translation) for translation in accepted]
+        self._metrics.count_marks([mark for event in accepted for mark in _marks_of(event)])
+        sightings = [sighting_for_today(event) for event in accepted]
         self._identities.note([one for one in sightings if one is not None])
+
+
+def _marks_of(event: Event) -> Sequence[str]:
+    if isinstance(event, Sealed):
+        return ()
+    return [mark for record in event.records if type(record) is CartActivity for mark in record.marks]
 
 
 __all__ = ["Accepted", "Gateway", "KafkaUnavailable", "Overloaded", "Result"]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from services.ingest.domain.room import Room
 from services.ingest.domain.translation import Canonical
@@ -33,6 +33,13 @@ class Overloaded(Exception):
     """Kafka is behind; the text says how. Nothing was sent."""
 
 
+class Phases(NamedTuple):
+    """What goes first, and what goes when all of that is acknowledged: orders before the cart activity that they end."""
+
+    first: list[Outgoing]
+    last: list[Outgoing]
+
+
 class Publisher:
     """Turns requests away early when the broker slows, so that memory stays bounded and callers learn it at once."""
 
@@ -57,13 +64,15 @@ class Publisher:
         self._is_trying = False  # Since the last answer was none.
         self._waiting: dict[object, float] = {}  # Since when each request waits, the oldest first.
 
-    def seal(self, records: Sequence[Canonical]) -> list[Outgoing]:
+    def seal(self, records: Sequence[Canonical]) -> Phases:
         """The records as bytes; raises TooLarge."""
-        sealed = [self._wrap(record) for record in records]
-        for one in sealed:
+        phases = Phases([], [])
+        for record in records:
+            one = self._wrap(record)
             if one.value is not None and len(one.value) > LARGEST_RECORD:
                 raise TooLarge(f"the event makes a record of {len(one.value)} bytes; at most {LARGEST_RECORD} fit")
-        return sealed
+            (phases.last if type(record) is CartActivity else phases.first).append(one)
+        return phases
 
     def check(self) -> None:
         """Raises Overloaded while Kafka is behind. Cheap: asked before a request is read."""
@@ -86,24 +95,17 @@ class Publisher:
             return sending
         return PartStatus(ok=not self._is_slow(), detail=f"{self._records.total} records wait for acknowledgement")
 
-    async def publish(self, records: Sequence[Canonical], sealed: Sequence[Outgoing]) -> None:
-        """Returns when all in-sync replicas have all of them; raises KafkaUnavailable or Overloaded.
-
-        All are of one store.
-        """
+    async def publish(self, store_id: str, phases: Phases) -> None:
+        """Returns when all in-sync replicas have all of them; raises KafkaUnavailable or Overloaded."""
         self.check()
+        sealed = [*phases.first, *phases.last]
         if not sealed:
             return
-        first: list[Outgoing] = []
-        last: list[Outgoing] = []
-        for record, one in zip(records, sealed, strict=True):
-            (last if type(record) is CartActivity else first).append(one)
         request = object()
-        store_id = records[0].store_id
         size = self._take_room(store_id, sealed)
         self._waiting[request] = began = self._clock()
         try:
-            for phase in (first, last):
+            for phase in phases:
                 if phase:
                     await self._sender.send_outgoing(phase)
             self._is_trying = False
@@ -137,4 +139,4 @@ class Publisher:
         return size
 
 
-__all__ = ["KafkaUnavailable", "Overloaded", "Publisher", "TooLarge"]
+__all__ = ["KafkaUnavailable", "Overloaded", "Phases", "Publisher", "TooLarge"]

@@ -11,15 +11,25 @@ from typing import Final
 
 from trolleybus.avro.bytes_in import BAD_BYTES
 from trolleybus.avro.schema import Unsupported
-from trolleybus.avro.shape import Shape, shape_of
+from trolleybus.avro.shape import Names, Shape, shape_of
 
 COMPILED: Final = find_spec("trolleybus.avro.machine") is not None
 """Whether the functions here are those that C executes; one that is there and cannot be loaded is an error."""
 
 if COMPILED:
-    from trolleybus.avro.compiled import compile_reader, compile_writer
+    from trolleybus.avro.compiled import compile_reader, compile_template, compile_writer
 else:
     from trolleybus.avro.reader import compile_reader
-    from trolleybus.avro.writer import compile_writer
+    from trolleybus.avro.writer import compile_template, compile_writer
 
-__all__ = ["BAD_BYTES", "COMPILED", "Shape", "Unsupported", "compile_reader", "compile_writer", "shape_of"]
+__all__ = [
+    "BAD_BYTES",
+    "COMPILED",
+    "Names",
+    "Shape",
+    "Unsupported",
+    "compile_reader",
+    "compile_template",
+    "compile_writer",
+    "shape_of",
+]

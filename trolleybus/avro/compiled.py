@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from trolleybus.avro.machine import Reading, Writing
-from trolleybus.avro.schema import WIDTH, Array, Map, Plain, RecordType, Type, understand
-from trolleybus.avro.shape import Shape
+from trolleybus.avro.machine import Filling, Reading, Writing
+from trolleybus.avro.schema import WIDTH, Array, Map, Plain, RecordType, Type, empty, understand
+from trolleybus.avro.shape import Names, Shape, places
 from trolleybus.avro.steps import plan, resolved
 
 T = TypeVar("T")
@@ -25,6 +25,25 @@ def compile_reader(schema: Any, shape: Shape[T], local: Any = None) -> Callable[
 def compile_writer(schema: Any, prefix: bytes = b"") -> Callable[[Any], bytes]:
     """As `writer.compile_writer`."""
     return Writing(_fields(understand(schema)), prefix).write
+
+
+def compile_template(schema: Any, names: Names, prefix: bytes = b"") -> Callable[[tuple[Any, ...]], bytes]:
+    """As `writer.compile_template`."""
+    return _template(understand(schema), names, prefix).write
+
+
+def _template(record: RecordType, names: Names, prefix: bytes = b"") -> Filling:
+    wanted = places(record, names)
+    rows, between = [], prefix
+    for field in record.fields:
+        if field.name not in wanted:
+            between += empty(field.type)
+            continue
+        place, inner = wanted[field.name]
+        kind, _, program = ("each", "", _template(*inner)) if inner else _written("", field.type)
+        rows.append((kind, place, between, program))
+        between = b""
+    return Filling(rows, between, len(wanted))
 
 
 def _record(writer: RecordType, ours: RecordType, shape: Shape[Any] | None) -> Reading:

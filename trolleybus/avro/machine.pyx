@@ -14,7 +14,7 @@ from cpython.long cimport PyLong_Check
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject_GetAttr
 from cpython.ref cimport Py_INCREF, PyObject
-from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_New, PyTuple_SET_ITEM
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
@@ -350,6 +350,76 @@ cdef int _write_record(Writing program, object holder, Out out) except -1:
         _write(field, PyObject_GetAttr(holder, <object> field.name), out)
         field += 1
     return 0
+
+
+cdef struct Part:
+    Field value  # Of an item of an array of templates only `inner`.
+    Py_ssize_t place  # Of the value among those given.
+    bint is_each
+    PyObject *before  # The bytes of what stands before it and is not given. Borrowed, as in Field.
+
+
+cdef class Filling:
+    """Writes one record, or one item of an array, of values that are at hand; what is not given is constant bytes."""
+
+    cdef Part *parts
+    cdef int count
+    cdef Py_ssize_t wanted
+    cdef object rows
+    cdef bytes tail
+
+    def __cinit__(self, list rows, bytes tail, Py_ssize_t wanted):
+        """Rows of (kind, place of the value, constant bytes before it, inner), the constant bytes after the last, and how
+        many values are given. The kind "each" is an array whose items are written by a Filling."""
+        self.rows, self.tail, self.wanted = tuple(rows), tail, wanted
+        self.parts = <Part *> PyMem_Calloc(len(rows) + 1, sizeof(Part))
+        if self.parts == NULL:
+            raise MemoryError
+        for kind, place, before, inner in self.rows:
+            part = &self.parts[self.count]
+            if not isinstance(before, bytes) or not 0 <= place < wanted:
+                raise ValueError(f"there is no place {place}, or {before!r} is not bytes")
+            part.place, part.before, part.value.inner = place, <PyObject *> before, <PyObject *> inner
+            part.is_each = kind == "each"
+            part.value.kind = ARRAY if part.is_each else KINDS[kind]
+            if part.is_each and not isinstance(inner, Filling) or part.value.kind > MAP:
+                raise TypeError(f"{kind} is not written, or not of {inner!r}")
+            if not part.is_each and part.value.kind in (RECORD, ARRAY, MAP) and not isinstance(inner, Writing):
+                raise TypeError(f"{kind} is not of {inner!r}")
+            self.count += 1
+
+    def __dealloc__(self):
+        PyMem_Free(self.parts)
+
+    def write(self, tuple values not None):
+        """The bytes of a record with these values."""
+        cdef Out out = Out.__new__(Out)
+        _fill(self, values, out)
+        return PyBytes_FromStringAndSize(out.data, out.size)
+
+
+cdef int _fill(Filling program, tuple values, Out out) except -1:
+    cdef Part *part = program.parts
+    cdef Part *last = part + program.count
+    if PyTuple_GET_SIZE(values) != program.wanted:
+        raise ValueError(f"{PyTuple_GET_SIZE(values)} values where {program.wanted} are wanted")
+    while part < last:
+        _put(out, PyBytes_AS_STRING(<object> part.before), PyBytes_GET_SIZE(<object> part.before))
+        value = <object> PyTuple_GET_ITEM(values, part.place)
+        if part.is_each:
+            _fill_each(<Filling> part.value.inner, value, out)
+        else:
+            _write(&part.value, value, out)
+        part += 1
+    return _put(out, PyBytes_AS_STRING(program.tail), PyBytes_GET_SIZE(program.tail))
+
+
+cdef int _fill_each(Filling program, object items, Out out) except -1:
+    if items:
+        _write_long(len(items), out)
+        for item in items:
+            _fill(program, <tuple?> item, out)
+    return _write_long(0, out)
 
 
 cdef int _write(Field *field, object value, Out out) except -1:

@@ -78,6 +78,16 @@ def understand(document: Any) -> RecordType:
     return tree
 
 
+def empty(written: Type) -> bytes:
+    """The bytes of a value without content: no text, no items, zero, false."""
+    match written:
+        case RecordType():
+            return b"".join(empty(field.type) for field in written.fields)
+        case Plain():
+            return bytes(WIDTH.get(written.kind, 1))
+    return b"\0"
+
+
 def _depth(tree: Type) -> int:
     match tree:
         case Array():

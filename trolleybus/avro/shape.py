@@ -1,13 +1,18 @@
-"""What is wanted of a record: a constructor and the fields that are its positional arguments."""
+"""What is wanted of a record, or given for one: constructors and fields in order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, Generic, TypeAlias, TypeVar, cast, get_args, get_origin, get_type_hints
+
+from trolleybus.avro.schema import Array, RecordType
 
 T = TypeVar("T")
+
+Names: TypeAlias = Sequence["str | tuple[str, Names]"]
+"""Fields whose values are given; one with names of its own is an array of records, each given as a tuple of those values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,23 @@ class Shape(Generic[T]):
     def of_values(self, values: Mapping[str, Any]) -> T:
         """The object, made of a record's plain values."""
         return self.make(*(argument(field, values) for field in self.fields))
+
+
+def places(record: RecordType, names: Names) -> dict[str, tuple[int, tuple[RecordType, Names] | None]]:
+    """Where the values of named fields stand, and of an array of records what each item is of; raises LookupError."""
+    found: dict[str, tuple[int, tuple[RecordType, Names] | None]] = {}
+    for place, one in enumerate(names):
+        name, inner = (one, None) if isinstance(one, str) else one
+        field = record.field(name)
+        if field is None or name in found:
+            raise LookupError(f"{record.name} has no field {name!r}, or it is named twice")
+        if inner is None:
+            found[name] = place, None
+        elif isinstance(field.type, Array) and isinstance(field.type.items, RecordType):
+            found[name] = place, (field.type.items, inner)
+        else:
+            raise LookupError(f"{name!r} of {record.name} is no array of records")
+    return found
 
 
 def argument(field: str | tuple[str, Shape[Any]], values: Any) -> Any:

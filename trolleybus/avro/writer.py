@@ -1,4 +1,4 @@
-"""Writers: an object's attributes straight to the bytes of one schema."""
+"""Writers: an object's attributes, or values at hand, straight to the bytes of one schema."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from trolleybus.avro import bytes_out
-from trolleybus.avro.schema import Array, Map, Plain, RecordType, Type, understand
+from trolleybus.avro.schema import Array, Map, Plain, RecordType, Type, empty, understand
+from trolleybus.avro.shape import Names, places
 from trolleybus.avro.source import Source
 
 _RUNTIME = {
@@ -24,6 +25,20 @@ def compile_writer(schema: Any, prefix: bytes = b"") -> Callable[[Any], bytes]:
     Raises Unsupported; the function raises what a value of the wrong type or size makes it raise.
     """
     return _generate(schema, prefix).compiled("write")
+
+
+def compile_template(schema: Any, names: Names, prefix: bytes = b"") -> Callable[[tuple[Any, ...]], bytes]:
+    """A function from the values of the named fields, in the order of the names, to the prefix and the record's bytes. What
+    is not named is empty: no text, no items, zero, false.
+
+    Raises Unsupported, and LookupError for a name that no field has; the function raises as a writer's does.
+    """
+    source = Source("def write(r)", **_RUNTIME)
+    pieces = _Generator(source).template("r", understand(schema), names)
+    source.line("return join((")
+    source.lines([source.constant(prefix), *pieces])
+    source.line("))")
+    return source.compiled("write")
 
 
 def writer_source(schema: Any) -> str:
@@ -56,6 +71,25 @@ class _Generator:
             for value, field in zip(values, record.fields, strict=True)
             for piece in self._pieces(value, field.type)
         ]
+
+    def template(self, holder: str, record: RecordType, names: Names) -> list[str]:
+        """The pieces of a record, of which a local holds the named values."""
+        wanted = places(record, names)
+        values = [self._source.local() for _ in wanted]
+        self._source.line(f"[{', '.join(values)}] = {holder}")
+        pieces = []
+        for field in record.fields:
+            if field.name not in wanted:
+                pieces.append(self._source.constant(empty(field.type)))
+                continue
+            place, inner = wanted[field.name]
+            pieces += self._each(values[place], *inner) if inner else self._pieces(values[place], field.type)
+        return pieces
+
+    def _each(self, value: str, items: RecordType, names: Names) -> list[str]:
+        item = self._source.local()
+        self._items(value, f"for {item} in {value}", lambda: self.template(item, items, names))
+        return [value]
 
     def _pieces(self, value: str, written: Type) -> list[str]:  # noqa: PLR0911 - one for each type
         match written:

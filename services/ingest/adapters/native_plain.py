@@ -5,8 +5,8 @@ adapter. Where the short way gives a translation, it is theirs: they say what th
 """
 
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Annotated, Literal, TypeAlias
+from functools import lru_cache, partial
+from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType
 from msgspec.json import Decoder, Encoder
@@ -19,10 +19,13 @@ from services.ingest.api.quick import Odd, time_of
 from services.ingest.domain import marks, plain
 from services.ingest.domain.clock import YEAR_MS, event_time
 from services.ingest.domain.people import Identity, identity_of, shopper_key
+from services.ingest.domain.sealed import Sealed
 from services.ingest.domain.translation import Translation
+from trolleybus.avro import Names
 from trolleybus.contracts import ids
 from trolleybus.contracts.cart import CartActivity, CartLine
 from trolleybus.contracts.money import LARGEST_MINOR, BadAmount, Money, from_decimal, is_currency
+from trolleybus.envelope import Envelopes
 
 _Id: TypeAlias = Annotated[str, Meta(max_length=LONGEST_ID)] | UnsetType | None
 _Text: TypeAlias = Annotated[str, Meta(max_length=LONGEST_TEXT)] | UnsetType | None
@@ -101,8 +104,81 @@ def _has_each_name_once(body: bytes, found: Struct) -> bool:
     return body.count(b'"') == _again(found).count(b'"')
 
 
+LINE = (
+    "line_id",
+    "product_id",
+    "variant_id",
+    "name",
+    "quantity",
+    "unit_price",
+    "url",
+    "image_url",
+    "category",
+    "brand",
+    "price_rounded",
+)
+_TOLD = (
+    "id",
+    "store_id",
+    "occurred_at",
+    "cart_id",
+    "customer_id",
+    "imported",
+    "received_at",
+    "source",
+    "source_event_id",
+    "config_version",
+    "kind",
+    "identities",
+    "anonymous_id",
+    "session_id",
+    "device",
+    "currency",
+    "step",
+    "product_id",
+    "cart_url",
+    "locale",
+    "country",
+    "time_zone",
+)
+ACTIVITY: Names = (*_TOLD, ("lines", LINE))
+"""What a plain event's record has; all else of it is empty."""
+
+
+class Sealer:
+    """From plain events straight to the bytes of their records. `write` makes those of ACTIVITY's values; what is larger than
+    `largest` bytes, or of the past, is odd."""
+
+    def __init__(self, write: Callable[[tuple[Any, ...]], bytes], envelopes: Envelopes, largest: int) -> None:
+        self._write = write
+        self._seal = envelopes.sealed
+        self._largest = largest
+
+    def seal(self, event: PlainCartEvent, arrival: Arrival) -> Sealed:
+        """Raises Odd."""
+        named, identities, values = _values_of(event, arrival)
+        record_id, store_id, occurred_at, cart_id, customer_id = values[:5]
+        value = self._write(values)
+        if len(value) > self._largest or arrival.imported:
+            raise Odd
+        outgoing = self._seal(CartActivity, record_id, store_id, occurred_at, f"{store_id}:{cart_id}".encode(), value)
+        long_form = partial(cart_event, event, arrival)
+        return Sealed(named, event.event, identities, customer_id, cart_id, occurred_at, outgoing, long_form)
+
+
 def cart_event(event: PlainCartEvent, arrival: Arrival) -> Translation:
     """As the adapter's of the same name; raises Odd."""
+    named, identities, values = _values_of(event, arrival)
+    *told, lines = values
+    activity = CartActivity(
+        **dict(zip(_TOLD, told, strict=True)),
+        lines=tuple([CartLine(**dict(zip(LINE, line, strict=True))) for line in lines]),
+    )
+    return Translation(event_id=named, kind=event.event, records=(activity,), identities=identities)
+
+
+def _values_of(event: PlainCartEvent, arrival: Arrival) -> tuple[str, tuple[Identity, ...], tuple[Any, ...]]:
+    """The event's id, its shopper, and the values of ACTIVITY."""
     own_id, cart_id, kind = _id(event.event_id), _id(event.cart_id), event.event
     store, agent = arrival.store, arrival.user_agent
     step, product_id = _id(event.step), _id(event.product_id)
@@ -120,32 +196,32 @@ def cart_event(event: PlainCartEvent, arrival: Arrival) -> Translation:
     if event.occurred_at or event.occurred_at == "":
         occurred_at = event_time(time_of(event.occurred_at), arrival.sent_at, received_at, received_at - YEAR_MS)
     named = event_id(arrival, SOURCE, "carts", own_id)
-    activity = CartActivity(
-        id=ids.record_of(named, "CartActivity"),
-        store_id=store.store_id,
-        occurred_at=occurred_at,
-        imported=arrival.imported,
-        received_at=received_at,
-        source=SOURCE,
-        source_event_id=own_id,
-        config_version=store.version,
-        kind=KINDS[kind],
-        cart_id=cart_id,
-        customer_id=shopper_key(identities, cart_id),
-        identities=(identities[0].hash,) if identities else (),
-        anonymous_id=anonymous_id,
-        session_id=_id(event.session_id),
-        device=event.device or "",
-        currency=currency,
-        lines=lines,
-        step=step,
-        product_id=product_id,
-        cart_url=_told(_of_shop, event.cart_url, arrival.link_hosts) if event.cart_url else "",
-        locale=_told(_locale, event.locale) if event.locale else "",
-        country=arrival.country,
-        time_zone=_told(_time_zone, event.time_zone) if event.time_zone else "",
+    values = (
+        ids.record_of(named, "CartActivity"),
+        store.store_id,
+        occurred_at,
+        cart_id,
+        shopper_key(identities, cart_id),
+        arrival.imported,
+        received_at,
+        SOURCE,
+        own_id,
+        store.version,
+        KINDS[kind],
+        (identities[0].hash,) if identities else (),
+        anonymous_id,
+        _id(event.session_id),
+        event.device or "",
+        currency,
+        step,
+        product_id,
+        _told(_of_shop, event.cart_url, arrival.link_hosts) if event.cart_url else "",
+        _told(_locale, event.locale) if event.locale else "",
+        arrival.country,
+        _told(_time_zone, event.time_zone) if event.time_zone else "",
+        lines,
     )
-    return Translation(event_id=named, kind=kind, records=(activity,), identities=identities)
+    return named, identities, values
 
 
 def _identities(customer_id: str, anonymous_id: str, arrival: Arrival) -> tuple[Identity, ...]:
@@ -158,7 +234,7 @@ def _identities(customer_id: str, anonymous_id: str, arrival: Arrival) -> tuple[
     return ()
 
 
-def _lines(event: PlainCartEvent, currency: str, arrival: Arrival) -> tuple[CartLine, ...]:
+def _lines(event: PlainCartEvent, currency: str, arrival: Arrival) -> tuple[tuple[Any, ...], ...]:
     given, kind = event.lines, event.event
     if not given:
         if kind in {"item_added", "item_set"} or (kind == "cart_updated" and given != []):
@@ -167,7 +243,8 @@ def _lines(event: PlainCartEvent, currency: str, arrival: Arrival) -> tuple[Cart
     return tuple([_line(one, kind, currency, arrival) for one in given])
 
 
-def _line(line: PlainLine, kind: str, currency: str, arrival: Arrival) -> CartLine:
+def _line(line: PlainLine, kind: str, currency: str, arrival: Arrival) -> tuple[Any, ...]:
+    """The values of LINE."""
     product, variant = _id(line.product_id), _id(line.variant_id)
     quantity = line.quantity if type(line.quantity) is int else 1
     price, was_rounded = _NO_PRICE
@@ -175,18 +252,18 @@ def _line(line: PlainLine, kind: str, currency: str, arrival: Arrival) -> CartLi
         price, was_rounded = _priced(line.unit_price, currency)
     if not product or price.minor * quantity > LARGEST_MINOR or (not quantity and kind == "item_added"):
         raise Odd
-    return CartLine(
-        line_id=_id(line.line_id) or (f"{product}:{variant}" if variant else product),
-        product_id=product,
-        variant_id=variant,
-        name=line.name or "",
-        quantity=quantity,
-        unit_price=price,
-        url=_told(_of_shop, line.url, arrival.link_hosts) if line.url else "",
-        image_url=_told(_address, line.image_url) if line.image_url else "",
-        category=line.category or "",
-        brand=line.brand or "",
-        price_rounded=was_rounded,
+    return (
+        _id(line.line_id) or (f"{product}:{variant}" if variant else product),
+        product,
+        variant,
+        line.name or "",
+        quantity,
+        price,
+        _told(_of_shop, line.url, arrival.link_hosts) if line.url else "",
+        _told(_address, line.image_url) if line.image_url else "",
+        line.category or "",
+        line.brand or "",
+        was_rounded,
     )
 
 

@@ -19,7 +19,8 @@ from services.ingest.api.quick import Odd
 from services.ingest.domain import marks
 from services.ingest.domain.pace import Pace
 from services.ingest.domain.refusals import Refusals
-from services.ingest.domain.translation import Translation
+from services.ingest.domain.sealed import Sealed
+from services.ingest.domain.translation import Event, Translation
 from services.ingest.gateway import Accepted, Gateway, KafkaUnavailable, Overloaded, Result
 from services.ingest.limiter import RateLimiter, Verdict
 from services.ingest.metrics import IngestMetrics
@@ -47,10 +48,10 @@ class Uses(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ShortWay:
-    """From the bytes of a body whose events are all plain, past payload and adapter."""
+    """From the bytes of a body whose events are all plain to those of records, past payload and adapter."""
 
     read: Callable[[bytes], Items | None]
-    translate: Callable[[PlainCartEvent, Arrival], Translation]
+    seal: Callable[[PlainCartEvent, Arrival], Sealed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,22 +137,22 @@ class Intake:
 
     async def _by_the_short_way(
         self, batch: Items, way: ShortWay, arrival: Arrival, caller: Caller
-    ) -> list[Translation | Refused] | None:
+    ) -> list[Event | Refused] | None:
         """None where one of the events is odd: then all go the long way, so that each is read once."""
-        events: list[Translation | Refused] = []
+        events: list[Event | Refused] = []
         try:
             for index, event in enumerate(batch.items):
                 if index and not index % A_TURN:
                     await self.turn(caller)
-                events.append(way.translate(event, arrival))
+                events.append(way.seal(event, arrival))
         except Odd:
             return None
         return events
 
     async def _by_the_model(
         self, batch: Items, endpoint: Endpoint[P], arrival: Arrival, caller: Caller, key: str
-    ) -> list[Translation | Refused]:
-        events: list[Translation | Refused] = []
+    ) -> list[Event | Refused]:
+        events: list[Event | Refused] = []
         for index, item in enumerate(batch.items):
             if index and not index % A_TURN:
                 await self.turn(caller)
@@ -169,12 +170,12 @@ class Intake:
             await self._refuse(caller, refusal, scope)
         return caller
 
-    async def take(self, caller: Caller, source: str, events: Sequence[Translation | Refused]) -> list[Result]:
+    async def take(self, caller: Caller, source: str, events: Sequence[Event | Refused]) -> list[Result]:
         """A result an event, when Kafka has all that were not refused; 503 otherwise."""
         if caller.is_public:
-            events = [self._paced(event, caller.store) if isinstance(event, Translation) else event for event in events]
+            events = [event if isinstance(event, Refused) else self._paced(event, caller.store) for event in events]
         try:
-            return await self._gateway.take(source, events)
+            return await self._gateway.take(caller.store.store_id, source, events)
         except Overloaded as error:
             raise _behind(str(error)) from None
         except KafkaUnavailable as error:
@@ -183,15 +184,14 @@ class Intake:
             )
             raise _behind("Kafka did not acknowledge; send the same again, nothing will count twice") from None
 
-    def _paced(self, event: Translation, store: StoreConfig) -> Translation:
+    def _paced(self, event: Event, store: StoreConfig) -> Event:
         """Marked, where its shopper does more than a person can."""
-        last = event.records[-1] if event.records else None
-        if not isinstance(last, CartActivity) or marks.BOT in last.marks or marks.BOT in store.unmarked:
+        paced = event if isinstance(event, Sealed) else _unmarked_activity(event)
+        if paced is None or marks.BOT in store.unmarked:
             return event
-        if not self._pace.is_beyond(store.store_id, last.customer_id, last.occurred_at):
+        if not self._pace.is_beyond(store.store_id, paced.customer_id, paced.occurred_at):
             return event
-        marked = replace(last, marks=(*last.marks, marks.BOT))
-        return replace(event, records=(*event.records[:-1], marked))
+        return _marked(event.long_form() if isinstance(event, Sealed) else event)
 
     def country_of(self, request: Incoming) -> str:
         """Where the shopper is, as the proxy before the gateway says; "" where it does not."""
@@ -239,6 +239,19 @@ class Intake:
                 "RateLimit": f'"{scope}";r={verdict.remaining};t={verdict.retry_after_s}',
             },
         )
+
+
+def _unmarked_activity(event: Translation) -> CartActivity | None:
+    """Activity stands last, where an event has any."""
+    last = event.records[-1] if event.records else None
+    return last if isinstance(last, CartActivity) and marks.BOT not in last.marks else None
+
+
+def _marked(event: Translation) -> Translation:
+    *others, activity = event.records
+    if not isinstance(activity, CartActivity):
+        raise TypeError(f"only activity is marked, not {activity!r}")
+    return replace(event, records=(*others, replace(activity, marks=(*activity.marks, marks.BOT))))
 
 
 def browser_of(request: Incoming) -> str:

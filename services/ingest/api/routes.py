@@ -1,5 +1,6 @@
 """The native endpoints, and how the API's document describes them."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -8,25 +9,20 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from services.ingest.adapters import native, native_plain, native_products
+from services.ingest.adapters.native_plain import PlainCartEvent
+from services.ingest.adapters.seam import Arrival
 from services.ingest.api import examples
 from services.ingest.api.intake import Endpoint, Intake, P, ShortWay
 from services.ingest.api.payloads import CartEvent, CatalogueProduct, Customer, Order, Payload
 from services.ingest.api.quick import reader_of
 from services.ingest.domain.access import CARTS, CUSTOMERS, ORDERS, PRODUCTS
+from services.ingest.domain.sealed import Sealed
 from trolleybus.http.fast import Take
 
 _REFERENCE = "#/components/schemas/{model}"
 _EVENTS_OF: tuple[type[Payload], ...] = (CartEvent, Order, Customer, CatalogueProduct)
 
-TRACK = Endpoint(
-    native.SOURCE,
-    CARTS,
-    "events",
-    CartEvent,
-    native.cart_event,
-    reader_of(CartEvent),
-    ShortWay(native_plain.read, native_plain.cart_event),
-)
+_read_cart_event = reader_of(CartEvent)
 TAKE_ORDERS = Endpoint(native.SOURCE, ORDERS, "orders", Order, native.order, reader_of(Order))
 TAKE_CUSTOMERS = Endpoint(native.SOURCE, CUSTOMERS, "customers", Customer, native.customer, reader_of(Customer))
 TAKE_PRODUCTS = Endpoint(
@@ -89,7 +85,13 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def native_router(intake: Intake) -> APIRouter:
+def track(seal: Callable[[PlainCartEvent, Arrival], Sealed]) -> Endpoint[CartEvent]:
+    """Where cart events come in, most of them plain."""
+    short = ShortWay(native_plain.read, seal)
+    return Endpoint(native.SOURCE, CARTS, "events", CartEvent, native.cart_event, _read_cart_event, short)
+
+
+def native_router(intake: Intake, tracking: Endpoint[CartEvent]) -> APIRouter:
     """The endpoints of a shop's own site, app or server."""
     router = APIRouter(prefix="/api/v1", tags=["Events"])
 
@@ -102,7 +104,7 @@ def native_router(intake: Intake) -> APIRouter:
         openapi_extra=_body(CartEvent, "events", examples.CART_EVENTS),
     )
     async def track(request: Request) -> Response:
-        return await intake.handle(request, TRACK)
+        return await intake.handle(request, tracking)
 
     @router.post(
         "/orders",
@@ -140,14 +142,14 @@ def native_router(intake: Intake) -> APIRouter:
     return router
 
 
-def takers(intake: Intake) -> dict[bytes, Take]:
+def takers(intake: Intake, tracking: Endpoint[CartEvent]) -> dict[bytes, Take]:
     """The same, by path, for the way past the framework."""
 
     def of(endpoint: Endpoint[P]) -> Take:
         return partial(intake.answer, endpoint=endpoint)
 
     return {
-        b"/api/v1/carts/track": of(TRACK),
+        b"/api/v1/carts/track": of(tracking),
         b"/api/v1/orders": of(TAKE_ORDERS),
         b"/api/v1/customers": of(TAKE_CUSTOMERS),
         b"/api/v1/products": of(TAKE_PRODUCTS),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from services.ingest.domain.people import Identity
 from services.ingest.domain.persons import Standing
 from services.ingest.domain.remembering import Sighting
+from services.ingest.domain.sealed import Sealed
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.consent import ConsentChanged
 from trolleybus.contracts.customers import CustomerUpdated, IdentitiesLinked
@@ -57,6 +58,9 @@ class Translation:
         return any(isinstance(record, CartActivity) and not record.cart_id for record in self.records)
 
 
+Event = Translation | Sealed
+
+
 def tied(translation: Translation, open_cart: str | None) -> Translation:
     """The same, of the shopper's open cart; where none is known, of the event's own, else of one that stands for the
     shopper. Ids stay."""
@@ -86,24 +90,35 @@ def settled(translation: Translation, standing: Standing) -> Translation:
     return one
 
 
-def sighting_of(translation: Translation) -> Sighting | None:
+def settled_event(event: Event, standing: Standing) -> Event:
+    """The same for what may be bytes already, which stay where nothing of them changes."""
+    if isinstance(event, Translation):
+        return settled(event, standing)
+    return settled(event.long_form(), standing) if standing.stand_ins else event
+
+
+def sighting_of(event: Event) -> Sighting | None:
     """What an accepted event shows, once it is settled; None where it names nobody, or who asks about privacy: whoever wants
     to be forgotten is not learned anew."""
-    identities = translation.identities
-    if not identities or not translation.records:
+    identities = event.identities
+    if not identities:
         return None
-    for record in translation.records:
+    if isinstance(event, Sealed):
+        return Sighting(identities, event.cart_id, False, event.occurred_at)
+    for record in event.records:
         if isinstance(record, CartActivity):
             return Sighting(identities, record.cart_id, record.kind == "order_placed", record.occurred_at)
         if isinstance(record, PrivacyRequested):
             return None
-    return Sighting(identities, "", False, translation.records[0].occurred_at) if len(identities) > 1 else None
+    if not event.records or len(identities) < 2:
+        return None
+    return Sighting(identities, "", False, event.records[0].occurred_at)
 
 
-def sighting_for_today(translation: Translation) -> Sighting | None:
+def sighting_for_today(event: Event) -> Sighting | None:
     """As sighting_of, for the map of what shoppers do now: nobody is busy with a cart of the past."""
-    sighting = sighting_of(translation)
-    if sighting is None or not translation.records[0].imported:
+    sighting = sighting_of(event)
+    if sighting is None or isinstance(event, Sealed) or not event.records[0].imported:
         return sighting
     return sighting._replace(cart_id="", ends_cart=False) if len(sighting.identities) > 1 else None
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from services.ingest.domain.people import Identity
 from services.ingest.domain.persons import STRANGER, Acquaintances, Standing, owner, standing
-from services.ingest.domain.translation import Translation, settled, sighting_for_today
+from services.ingest.domain.sealed import Sealed
+from services.ingest.domain.translation import Event, settled_event, sighting_for_today
 from services.ingest.identity.map import IdentityMap
 from services.ingest.metrics import IngestMetrics
 from trolleybus.contracts.cart import CartActivity
@@ -21,49 +22,49 @@ class Settling:
         self._map = identities
         self._metrics = metrics
 
-    def all_at_once(self, translations: Sequence[Translation]) -> list[Translation] | None:
+    def all_at_once(self, events: Sequence[Event]) -> list[Event] | None:
         """Settled from this process's memory, each for itself; None where Valkey must be asked about one."""
-        for translation in translations:
-            if translation.identities and (_asks_now(translation) or not self._has(translation.identities)):
+        for event in events:
+            if event.identities and (_asks_now(event) or not self._has(event.identities)):
                 return None
         known = self._map.person
-        done = []
+        done: list[Event] = []
         remembered = 0
-        for translation in translations:
-            identities = translation.identities
+        for event in events:
+            identities = event.identities
             if not identities:
-                done.append(settled(translation, STRANGER))
+                done.append(settled_event(event, STRANGER))
                 continue
             remembered += 1
             is_plain = owner(known, identities) is not None
-            done.append(translation if is_plain else self._settle(translation, standing(known, identities)))
+            done.append(event if is_plain else self._settle(event, standing(known, identities)))
         if remembered:
             self._metrics.count_lookups("remembered", remembered)
         return done
 
-    async def settle(self, translations: Sequence[Translation]) -> list[Translation]:
+    async def settle(self, events: Sequence[Event]) -> list[Event]:
         """Each event knows of those before it."""
         asked = {
             one.hash
-            for translation in translations
-            if _asks_now(translation) or not self._has(translation.identities)
-            for one in translation.identities
+            for event in events
+            if _asks_now(event) or not self._has(event.identities)
+            for one in event.identities
         }
         answered = await self._map.fetch(asked) if asked else True
         known = Acquaintances(self._map.person)
-        done = []
+        done: list[Event] = []
         remembered = 0
-        for translation in translations:
-            identities = translation.identities
-            if identities and not _asks_now(translation) and owner(known.person, identities) is not None:
+        for event in events:
+            identities = event.identities
+            if identities and not _asks_now(event) and owner(known.person, identities) is not None:
                 remembered += 1
-                one = translation
+                one = event
             else:
                 found = standing(known.person, identities) if identities else STRANGER
                 self._metrics.count_lookups("unasked" if not answered else "known" if found.identities else "stranger")
-                one = self._settle(translation, found)
+                one = self._settle(event, found)
             done.append(one)
-            if len(translations) > 1 and (sighting := sighting_for_today(one)) is not None:
+            if len(events) > 1 and (sighting := sighting_for_today(one)) is not None:
                 known.see(sighting)
         if remembered:
             self._metrics.count_lookups("remembered", remembered)
@@ -75,14 +76,16 @@ class Settling:
                 return self._map.has(identities)
         return True
 
-    def _settle(self, translation: Translation, found: Standing) -> Translation:
+    def _settle(self, event: Event, found: Standing) -> Event:
         if found.stand_ins:
             self._metrics.partings.inc()
-        return settled(translation, found)
+        return settled_event(event, found)
 
 
-def _asks_now(translation: Translation) -> bool:
-    for record in translation.records:
+def _asks_now(event: Event) -> bool:
+    if isinstance(event, Sealed):
+        return False
+    for record in event.records:
         if type(record) is OrderPlaced or (type(record) is CartActivity and not record.cart_id):
-            return bool(translation.identities)
+            return bool(event.identities)
     return False

@@ -1,7 +1,8 @@
 """The short way from a body's bytes to records gives what its JSON, the payload's model and the adapter give, or nothing."""
 
+import asyncio
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -9,14 +10,23 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.ingest.adapters import native, native_plain
+from services.ingest.adapters.native_plain import Sealer
 from services.ingest.adapters.seam import Arrival, Refused
 from services.ingest.api.bodies import items_in
 from services.ingest.api.payloads import CartEvent
 from services.ingest.api.quick import Odd
-from services.ingest.domain.translation import Translation
+from services.ingest.domain.people import identity_of
+from services.ingest.domain.persons import Standing
+from services.ingest.domain.sealed import Sealed
+from services.ingest.domain.translation import Event, Translation, settled, settled_event, sighting_for_today
+from trolleybus.codec import Codec
+from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.identity import IdentityHasher, installation_secrets
 from trolleybus.contracts.stores import StoreConfig
+from trolleybus.envelope import Envelopes, Outgoing
 from trolleybus.http import Problem
+from trolleybus.registry import Registry
+from trolleybus.topics import Topics
 
 HASHER = IdentityHasher(installation_secrets("a" * 32))
 RECEIVED = 1_772_000_000_000
@@ -110,6 +120,8 @@ def by_the_short_way(body: bytes, arrival: Arrival) -> tuple[Any, ...] | None:
         made = [native_plain.cart_event(event, sent) for event in found.items]
     except Odd:
         return None
+    for event in found.items:
+        assert_sealed_as_wrapped(event, sent)
     return made, found.is_batch, found.pointer(1), len(found.items)
 
 
@@ -118,6 +130,50 @@ def by_the_model(body: bytes, arrival: Arrival) -> tuple[Any, ...]:
     sent = Arrival(**{name: getattr(arrival, name) for name in Arrival.__slots__} | {"sent_at": found.sent_at})
     made: list[Translation] = [native.cart_event(CartEvent.model_validate(item), sent) for item in found.items]
     return made, found.is_batch, found.pointer(1), len(found.items)
+
+
+class Schemas:
+    """A registry of one schema."""
+
+    async def id_of(self, _subject: str, _text: str) -> int:
+        return 7
+
+
+def sealing() -> tuple[Sealer, Envelopes]:
+    topics = Topics.load()
+    codec = Codec(cast(Registry, Schemas()), topics)
+    envelopes = Envelopes("ingest", topics, codec)
+    sealer = Sealer(codec.template(CartActivity, native_plain.ACTIVITY), envelopes, largest=20_000)
+    asyncio.run(codec.prepare(CartActivity))
+    return sealer, envelopes
+
+
+SEALER, ENVELOPES = sealing()
+
+
+def assert_sealed_as_wrapped(event: native_plain.PlainCartEvent, arrival: Arrival) -> None:
+    long = native_plain.cart_event(event, arrival)
+    (record,) = long.records
+    wrapped = ENVELOPES.wrap(record)
+    if arrival.imported or len(wrapped.value or b"") > 20_000:
+        with pytest.raises(Odd):
+            SEALER.seal(event, arrival)
+        return
+    sealed = SEALER.seal(event, arrival)
+    assert sealed.outgoing == wrapped
+    assert sealed.long_form() == long
+    assert (sealed.event_id, sealed.kind, sealed.identities) == (long.event_id, long.kind, long.identities)
+    assert isinstance(record, CartActivity)
+    assert sealed.customer_id == record.customer_id
+    assert sighting_for_today(sealed) == sighting_for_today(long)
+    foreign = identity_of("shop", "customer", "somebody else", HASHER)
+    for stand_ins in [{}, {one.hash: (one, foreign) for one in long.identities}]:
+        standing = Standing(open_cart="another", stand_ins=stand_ins)
+        assert bytes_of(settled_event(sealed, standing)) == bytes_of(settled(long, standing))
+
+
+def bytes_of(event: Event) -> list[Outgoing]:
+    return [event.outgoing] if isinstance(event, Sealed) else [ENVELOPES.wrap(record) for record in event.records]
 
 
 def compare(body: bytes, arrival: Arrival) -> bool:

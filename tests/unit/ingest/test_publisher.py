@@ -56,7 +56,7 @@ def publisher(
 async def test_the_carts_activity_goes_only_after_everything_else_is_acknowledged() -> None:
     sender = Sender()
     publishing = publisher(sender, [0.0])
-    task = asyncio.create_task(publishing.publish(RECORDS, publishing.seal(RECORDS)))
+    task = asyncio.create_task(publishing.publish("", publishing.seal(RECORDS)))
     await asyncio.sleep(0)
     assert sender.sent == [["OrderPlaced", "CustomerUpdated"]]
     sender.may_acknowledge.set()
@@ -67,7 +67,7 @@ async def test_the_carts_activity_goes_only_after_everything_else_is_acknowledge
 async def test_while_too_many_wait_the_next_is_turned_away_at_once() -> None:
     sender = Sender()
     publishing = publisher(sender, [0.0], max_in_flight=4)
-    task = asyncio.create_task(publishing.publish(RECORDS, publishing.seal(RECORDS)))
+    task = asyncio.create_task(publishing.publish("", publishing.seal(RECORDS)))
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
         publishing.check()
@@ -80,28 +80,28 @@ async def test_while_too_many_wait_the_next_is_turned_away_at_once() -> None:
 async def test_one_store_holds_no_more_than_what_it_leaves_to_others(bounds: dict[str, int]) -> None:
     sender = Sender()
     publishing = publisher(sender, [0.0], **bounds)
-    task = asyncio.create_task(publishing.publish(RECORDS, publishing.seal(RECORDS)))
+    task = asyncio.create_task(publishing.publish("", publishing.seal(RECORDS)))
     await asyncio.sleep(0)
     publishing.check()
     with pytest.raises(Overloaded, match="this store"):
-        await publishing.publish(RECORDS, publishing.seal(RECORDS))
-    others = asyncio.create_task(publishing.publish(OTHERS, publishing.seal(OTHERS)))
+        await publishing.publish("", publishing.seal(RECORDS))
+    others = asyncio.create_task(publishing.publish("other", publishing.seal(OTHERS)))
     sender.may_acknowledge.set()
     await asyncio.gather(task, others)
-    await publishing.publish(RECORDS, publishing.seal(RECORDS))
+    await publishing.publish("", publishing.seal(RECORDS))
 
 
 async def test_while_one_waits_too_long_others_are_turned_away_and_readiness_says_so() -> None:
     sender = Sender()
     clock = [0.0]
     publishing = publisher(sender, clock)
-    task = asyncio.create_task(publishing.publish(RECORDS, publishing.seal(RECORDS)))
+    task = asyncio.create_task(publishing.publish("", publishing.seal(RECORDS)))
     await asyncio.sleep(0)
     publishing.check()
     clock[0] = 2.1
     assert not publishing.status().ok
     with pytest.raises(Overloaded):
-        await publishing.publish(RECORDS, publishing.seal(RECORDS))
+        await publishing.publish("", publishing.seal(RECORDS))
     sender.may_acknowledge.set()
     await task
     assert publishing.status().ok
@@ -115,7 +115,7 @@ async def test_after_a_request_without_acknowledgement_one_at_a_time_tries_until
         raise KafkaUnavailable("no answer")
 
     async def publish() -> None:
-        await publishing.publish(OTHERS, publishing.seal(OTHERS))
+        await publishing.publish("other", publishing.seal(OTHERS))
 
     acknowledging, sender.send_outgoing = sender.send_outgoing, failing  # type: ignore[method-assign]
     with pytest.raises(KafkaUnavailable):

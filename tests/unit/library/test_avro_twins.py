@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.avro_twins import PURE, Twin, compiled_twin
+from tests.avro_twins import PURE, Twin, compiled_twin, twin
 from trolleybus.avro import BAD_BYTES, Shape, Unsupported
+
+__all__ = ["twin"]
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=4) | st.text("ab", min_size=60, max_size=70)
 VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -210,6 +212,74 @@ def test_P8_both_read_the_same_of_bytes_that_nobody_wrote(
     except Unsupported:
         return
     assert same(pure, compiled.compile_reader(schema, shape), b"##" + body)
+
+
+@st.composite
+def given_fields(draw: st.DrawFn, schema: Any) -> tuple[Any, ...]:
+    """Names of some fields; of an array of records at times with those of the records."""
+    chosen: list[Any] = []
+    for field in schema["fields"]:
+        name, written = field["name"], field["type"]
+        if not draw(st.integers(0, 2)):
+            continue
+        is_each = kind_of(written) == "array" and kind_of(written["items"]) == "record" and draw(st.booleans())
+        chosen.append((name, draw(given_fields(written["items"]))) if is_each else name)
+    return tuple(draw(st.permutations(chosen)))
+
+
+def values_given(value: Any, names: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(
+        getattr(value, one)
+        if isinstance(one, str)
+        else tuple(values_given(item, one[1]) for item in getattr(value, one[0]))
+        for one in names
+    )
+
+
+NOTHING: dict[str, Any] = {"string": "", "bytes": b"", "array": [], "map": {}, "boolean": False}
+
+
+def emptied(value: Any, schema: Any, names: tuple[Any, ...]) -> Any:
+    """The same with nothing in the fields that are not given."""
+    inner = {one if isinstance(one, str) else one[0]: None if isinstance(one, str) else one[1] for one in names}
+    found = {}
+    for field in schema["fields"]:
+        name, written = field["name"], field["type"]
+        kind = kind_of(written)
+        if name not in inner:
+            found[name] = emptied(None, written, ()) if kind == "record" else NOTHING.get(kind, 0)
+        elif (names_of_items := inner[name]) is not None:
+            found[name] = [emptied(item, written["items"], names_of_items) for item in getattr(value, name)]
+        else:
+            found[name] = getattr(value, name)
+    return SimpleNamespace(**found)
+
+
+@given(data=st.data(), schema=SCHEMAS)
+@settings(max_examples=300)
+def test_P8_values_at_hand_are_written_as_an_object_that_has_nothing_else(
+    compiled: Twin, data: st.DataObject, schema: Any
+) -> None:
+    value, names = data.draw(values_of(schema)), data.draw(given_fields(schema))
+    try:
+        pure = PURE.compile_template(schema, names, b"##")
+    except Unsupported:
+        return
+    fast = compiled.compile_template(schema, names, b"##")
+    whole = PURE.compile_writer(schema, b"##")(emptied(value, schema, names))
+    assert pure(values_given(value, names)) == whole
+    assert fast(values_given(value, names)) == whole
+
+
+def test_a_template_takes_as_many_values_as_it_names_and_no_name_that_is_none(twin: Twin) -> None:
+    write = twin.compile_template(CART, ("id", ("lines", ("f0",))))
+    assert write(("c", ((1,),)))
+    for wrong in [("c",), ("c", (), 1), ("c", ((1, 2),)), ("c", ((),))]:
+        with pytest.raises(ValueError, match="values"):
+            write(wrong)
+    for names in [("nothing",), ("id", "id"), (("id", ("f0",)),), (("lines", ("nothing",)),)]:
+        with pytest.raises(LookupError):
+            twin.compile_template(CART, names)
 
 
 class Text(str):

@@ -1,0 +1,30 @@
+"""A cart event whose record is bytes already: nothing of it need change on its way to Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from msgspec import Struct
+
+from services.ingest.domain.people import Identity
+from trolleybus.envelope import Outgoing
+
+if TYPE_CHECKING:
+    from services.ingest.domain.translation import Translation
+
+
+class Sealed(Struct, gc=False):
+    """What is still asked of it. It names its cart, ends none, is of today and has no marks."""
+
+    event_id: str
+    kind: str
+    identities: tuple[Identity, ...]
+    customer_id: str
+    cart_id: str
+    occurred_at: int
+    outgoing: Outgoing
+    long_form: Callable[[], Translation]
+    """The same with its record as an object, where something must change after all."""
+
+    left_out: ClassVar[tuple[()]] = ()
