@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from services.ingest.domain.people import Identity
 from services.ingest.domain.remembering import Sighting
+from services.ingest.identity import map as map_module
 from services.ingest.identity.map import IdentityMap
 from services.ingest.metrics import IngestMetrics
 from services.ingest.valkey import Valkey
@@ -81,6 +82,22 @@ async def test_an_answer_that_a_write_overtook_is_asked_for_again(valkey: Empty,
     assert await asking
     writing.cancel()
     assert [asked for asked in valkey.asked if asked == {OURS}] == [{OURS}] * 3
+
+
+async def test_what_is_learned_in_many_passes_is_gathered_and_written_at_once(
+    valkey: Empty, identities: IdentityMap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(map_module, "GATHER_S", 3600.0)
+    writing = asyncio.create_task(identities.run())
+    hashes = {f"anonymous:v1:{number}" for number in range(30)}
+    for one in sorted(hashes):
+        identities.note([Sighting((Identity("anonymous", one, one),), "cart", False, 1_700_000_000_000)])
+        await asyncio.sleep(0)
+    assert not valkey.asked
+    writing.cancel()
+    await identities.aclose()
+    assert valkey.asked == [hashes]
+    assert not identities._unwritten
 
 
 async def until(condition: Callable[[], bool]) -> None:
