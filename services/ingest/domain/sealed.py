@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
 
 from services.ingest.domain.people import Identity
-from trolleybus.envelope import Outgoing
 
 if TYPE_CHECKING:
     from services.ingest.domain.translation import Translation
@@ -23,7 +22,8 @@ class Sealed(Struct, gc=False):
     customer_id: str
     cart_id: str
     occurred_at: int
-    outgoing: Outgoing
+    outgoing: Any
+    """What goes to Kafka (an Outgoing): no decision looks into it."""
     long_form: Callable[[], Translation]
     """The same with its record as an object, where something must change after all."""
 
