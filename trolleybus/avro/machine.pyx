@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, auto_pickle=False
-"""Executes the programs that `compiled` makes of schemas: a record's bytes to objects, and objects to bytes.
+"""Executes the programs that `compiled` makes of schemas: a record's bytes to objects, and objects or values at hand to bytes.
 
 A program is a list of rows, turned into an array of C structs once. What is raised on bad bytes, and on values of a
 wrong type, is what the generated functions of `reader` and `writer` raise. Safety rests on three rules: every byte is

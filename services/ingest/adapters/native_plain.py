@@ -1,7 +1,7 @@
-"""The short way from a plain cart event to its record: a shopper of one id, a cart with its id, lines.
+"""The short way from a plain cart event to its record's bytes: a shopper of one id, a cart with its id, lines.
 
 JSON is read straight into the structs below. What does not fit them, or has more to it, is left to the payload's model and the
-adapter. Where the short way gives a translation, it is theirs: they say what the fields mean and what is wrong with them.
+adapter. Where the short way gives a record, it is theirs: they say what the fields mean and what is wrong with them.
 """
 
 from collections.abc import Callable

@@ -19,8 +19,8 @@ from tests.bench.ground import OTHER_CORE, Ground
 
 EVENTS, MANY, FEW = 1_000_000, 1_000_000, 10_000
 IN_VISITS = 4
-"""Times EVENTS come in visits: so long that all rows on disk are merged about once meanwhile. Of a fourth of it some runs held
-such a merge, others none, and ratios went from 0.77 to 0.98."""
+"""Times EVENTS come in visits. RocksDB merges the rows of all partitions within some 20 s, every few minutes; a fourth of this is
+too short to hold such a merge in each run or in none, and gave ratios from 0.77 to 0.98."""
 LEVELS = (900, 3_600, 86_400)
 EARLIER = 2
 """Events of each cart, beside the one that opens it, before the measured stretch."""

@@ -400,6 +400,11 @@ def test_nothing_is_left_behind_by_good_or_bad_bytes_and_values(compiled: Twin, 
     }
     whole = write(SimpleNamespace(**cart))
     bad_carts = [SimpleNamespace(**{**cart, name: object()}) for name in cart]
+    fill = compiled.compile_template(CART, (*[name for name in cart if name != "lines"], ("lines", ("f0",))))
+    values = [value for name, value in cart.items() if name != "lines"]
+    filled = (*values, ((1 << 40,), (-5,)))
+    bad_fillings = [(*values, ((1,), (1, 2))), (*values, ((1,), [2])), (*values, ((object(),),)), tuple(values)]
+    bad_fillings += [(*values[:at], object(), *values[at + 1 :], ()) for at in range(len(values))]
     bad_bytes = [whole[:cut] for cut in range(0, len(whole), 7)] + [whole[:3] + b"\xff" + whole[4:]]
 
     def go() -> None:
@@ -409,6 +414,9 @@ def test_nothing_is_left_behind_by_good_or_bad_bytes_and_values(compiled: Twin, 
         write(SimpleNamespace(**cart))
         for holder in bad_carts:
             assert isinstance(written_or_error(write, holder), type)
+        fill(filled)
+        for filling in bad_fillings:
+            assert isinstance(written_or_error(fill, filling), type)
 
     def held() -> tuple[int, ...]:
         gc.collect()
