@@ -1,6 +1,8 @@
 """What becomes of a request's events: tied to carts, sent to Kafka, remembered; accepted only with every acknowledgement."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from services.ingest.adapters.seam import Refused
 from services.ingest.domain.sealed import Sealed
@@ -22,6 +24,8 @@ class Accepted:
 
 
 Result = Accepted | Refused
+Told = Callable[[list[Result] | KafkaUnavailable | Overloaded], None]
+"""Called once with a result for each event of a request, in order; or with why none counts as accepted."""
 
 
 class Gateway:
@@ -35,7 +39,27 @@ class Gateway:
 
     async def take(self, store_id: str, source: str, events: Sequence[Event | Refused]) -> list[Result]:
         """A result for each event of a store, in order. Raises KafkaUnavailable or Overloaded: then none counts as accepted."""
-        in_turn = iter(await self._settled([event for event in events if not isinstance(event, Refused)]))
+        readable = [event for event in events if not isinstance(event, Refused)]
+        settled = self._settled_at_once(readable)
+        if settled is None:
+            settled = await self._settling.settle(readable)
+        results: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
+        self._begin(store_id, source, events, settled, partial(_tell, results))
+        return await results
+
+    def begin(self, store_id: str, source: str, events: Sequence[Event], told: Told) -> bool:
+        """As take, without waiting. False where the map must be asked for a shopper first: then nothing was begun. May raise
+        Overloaded: then `told` is not called."""
+        settled = self._settled_at_once(events)
+        if settled is None:
+            return False
+        self._begin(store_id, source, events, settled, told)
+        return True
+
+    def _begin(
+        self, store_id: str, source: str, events: Sequence[Event | Refused], settled: Sequence[Event], told: Told
+    ) -> None:
+        in_turn = iter(settled)
         results: list[Result] = []
         accepted: list[Event] = []
         phases = Phases([], [])
@@ -53,9 +77,14 @@ class Gateway:
             results.append(Accepted(one.event_id, one.left_out))
         if len(accepted) < len(events):
             self._metrics.events.labels(source, "", "refused").inc(len(events) - len(accepted))
-        if accepted:
-            await self._publish(store_id, source, accepted, phases)
-        return results
+        if not accepted:
+            told(results)
+            return
+        try:
+            self._publisher.publish(store_id, phases, partial(self._end, source, accepted, results, told))
+        except Overloaded:
+            self._count(source, accepted, "unacknowledged")
+            raise
 
     def _add(self, event: Event, phases: Phases) -> None:
         if isinstance(event, Sealed):
@@ -65,24 +94,41 @@ class Gateway:
         phases.first.extend(first)
         phases.last.extend(last)
 
-    async def _settled(self, events: Sequence[Event]) -> Sequence[Event]:
+    def _settled_at_once(self, events: Sequence[Event]) -> Sequence[Event] | None:
         # One event learns nothing from the others where none tells that two identities are one person's.
         if len(events) == 1 or all(len(event.identities) < 2 for event in events):
-            at_once = self._settling.all_at_once(events)
-            if at_once is not None:
-                return at_once
-        return await self._settling.settle(events)
+            return self._settling.all_at_once(events)
+        return None
 
-    async def _publish(self, store_id: str, source: str, accepted: Sequence[Event], phases: Phases) -> None:
-        outcome = "unacknowledged"
-        try:
-            await self._publisher.publish(store_id, phases)
-            outcome = "accepted"
-        finally:
-            self._metrics.count_events(source, [one.kind for one in accepted], outcome)
+    def _end(
+        self,
+        source: str,
+        accepted: Sequence[Event],
+        results: list[Result],
+        told: Told,
+        error: KafkaUnavailable | Overloaded | None,
+    ) -> None:
+        if error is not None:
+            self._count(source, accepted, "unacknowledged")
+            told(error)
+            return
+        self._count(source, accepted, "accepted")
         self._metrics.count_marks([mark for event in accepted for mark in _marks_of(event)])
         sightings = [sighting_for_today(event) for event in accepted]
         self._identities.note([one for one in sightings if one is not None])
+        told(results)
+
+    def _count(self, source: str, events: Sequence[Event], outcome: str) -> None:
+        self._metrics.count_events(source, [one.kind for one in events], outcome)
+
+
+def _tell(waiting: asyncio.Future[list[Result]], told: list[Result] | KafkaUnavailable | Overloaded) -> None:
+    if waiting.done():
+        return  # Nobody waits any more.
+    if isinstance(told, list):
+        waiting.set_result(told)
+    else:
+        waiting.set_exception(told)
 
 
 def _marks_of(event: Event) -> Sequence[str]:

@@ -106,4 +106,6 @@ class IngestMetrics:
 
 
 def _counted(names: Sequence[str]) -> Iterable[tuple[str, int]]:
-    return ((names[0], 1),) if len(names) == 1 else Tally(names).items()
+    if len(names) > 1:
+        return Tally(names).items()
+    return [(name, 1) for name in names]

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from services.ingest.domain.room import Room
 from services.ingest.domain.translation import Canonical
 from services.ingest.metrics import IngestMetrics
+from services.ingest.sender import Done as Sent
 from services.ingest.sender import QueueFull
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.envelope import Outgoing
@@ -20,7 +22,7 @@ LARGEST_RECORD = 950_000
 class Sending(Protocol):
     """The part of Sender that is used here."""
 
-    async def send_outgoing(self, outgoing: Sequence[Outgoing]) -> None: ...
+    def send(self, outgoing: Sequence[Outgoing], done: Sent) -> None: ...
 
     def status(self) -> PartStatus: ...
 
@@ -33,11 +35,28 @@ class Overloaded(Exception):
     """Kafka is behind; the text says how. Nothing was sent."""
 
 
+Done = Callable[[KafkaUnavailable | Overloaded | None], None]
+"""Called once: with None when Kafka has all, else with what went wrong."""
+
+
 class Phases(NamedTuple):
     """What goes first, and what goes when all of that is acknowledged: orders before the cart activity that they end."""
 
     first: list[Outgoing]
     last: list[Outgoing]
+
+
+class _Sending:
+    """A request's records on their way."""
+
+    __slots__ = ("done", "left", "size", "store_id", "topics")
+
+    def __init__(self, store_id: str, phases: Phases, done: Done) -> None:
+        self.store_id = store_id
+        self.left = [phase for phase in phases if phase]
+        self.topics = [one.topic for phase in phases for one in phase]
+        self.size = sum([len(one.value or b"") for phase in phases for one in phase])
+        self.done = done
 
 
 class Publisher:
@@ -62,7 +81,7 @@ class Publisher:
         self._slow_after_s = slow_after_s
         self._clock = clock
         self._is_trying = False  # Since the last answer was none.
-        self._waiting: dict[object, float] = {}  # Since when each request waits, the oldest first.
+        self._waiting: dict[_Sending, float] = {}  # Since when each request waits, the oldest first.
 
     def seal(self, records: Sequence[Canonical]) -> Phases:
         """The records as bytes; raises TooLarge."""
@@ -95,48 +114,59 @@ class Publisher:
             return sending
         return PartStatus(ok=not self._is_slow(), detail=f"{self._records.total} records wait for acknowledgement")
 
-    async def publish(self, store_id: str, phases: Phases) -> None:
-        """Returns when all in-sync replicas have all of them; raises KafkaUnavailable or Overloaded."""
+    def publish(self, store_id: str, phases: Phases, done: Done) -> None:
+        """Sends; `done` is called with None when all in-sync replicas have all of them, else with KafkaUnavailable or
+        Overloaded. Raises Overloaded where nothing was begun: then it is not called."""
         self.check()
-        sealed = [*phases.first, *phases.last]
-        if not sealed:
+        sending = _Sending(store_id, phases, done)
+        if not sending.topics:
+            done(None)
             return
-        request = object()
-        size = self._take_room(store_id, sealed)
-        self._waiting[request] = began = self._clock()
+        self._take_room(sending)
+        self._waiting[sending] = self._clock()
+        self._send_next(sending)
+
+    def _send_next(self, sending: _Sending) -> None:
         try:
-            for phase in phases:
-                if phase:
-                    await self._sender.send_outgoing(phase)
-            self._is_trying = False
-        except KafkaUnavailable:
-            self._is_trying = True
-            raise
+            self._sender.send(sending.left.pop(0), partial(self._sent, sending))
+        except KafkaUnavailable as error:
+            self._end(sending, error)
         except QueueFull as error:
             self._metrics.turned_away.labels("overloaded").inc()
-            raise Overloaded(str(error)) from None
-        finally:
-            del self._waiting[request]
-            self._records.give_back(store_id, len(sealed))
-            self._bytes.give_back(store_id, size)
-            self._metrics.waiting(self._records.total)
-        self._metrics.acknowledged(self._clock() - began)
-        self._metrics.count_records([one.topic for one in sealed])
+            self._end(sending, Overloaded(str(error)))
+
+    def _sent(self, sending: _Sending, error: KafkaUnavailable | None) -> None:
+        if error is None and sending.left:
+            self._send_next(sending)
+        else:
+            self._end(sending, error)
+
+    def _end(self, sending: _Sending, error: KafkaUnavailable | Overloaded | None) -> None:
+        began = self._waiting.pop(sending)
+        self._records.give_back(sending.store_id, len(sending.topics))
+        self._bytes.give_back(sending.store_id, sending.size)
+        self._metrics.waiting(self._records.total)
+        if error is None:
+            self._is_trying = False
+            self._metrics.acknowledged(self._clock() - began)
+            self._metrics.count_records(sending.topics)
+        elif isinstance(error, KafkaUnavailable):
+            self._is_trying = True
+        sending.done(error)
 
     def _is_slow(self) -> bool:
         oldest = next(iter(self._waiting.values()), None)
         return oldest is not None and self._clock() - oldest > self._slow_after_s
 
-    def _take_room(self, store_id: str, sealed: Sequence[Outgoing]) -> int:
-        """Holds room for them, and says how many bytes; raises Overloaded where the store has too much on its way."""
-        size = sum([len(one.value or b"") for one in sealed])
-        if not (self._records.fits(store_id, len(sealed)) and self._bytes.fits(store_id, size)):
+    def _take_room(self, sending: _Sending) -> None:
+        """Raises Overloaded where the store has too much on its way."""
+        store_id, records = sending.store_id, len(sending.topics)
+        if not (self._records.fits(store_id, records) and self._bytes.fits(store_id, sending.size)):
             self._metrics.turned_away.labels("store_share").inc()
             raise Overloaded("too many records of this store wait for Kafka")
-        self._records.take(store_id, len(sealed))
-        self._bytes.take(store_id, size)
+        self._records.take(store_id, records)
+        self._bytes.take(store_id, sending.size)
         self._metrics.waiting(self._records.total)
-        return size
 
 
 __all__ = ["KafkaUnavailable", "Overloaded", "Phases", "Publisher", "TooLarge"]

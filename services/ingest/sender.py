@@ -1,4 +1,4 @@
-"""Sends records to Kafka by librdkafka, and returns when every in-sync replica has them.
+"""Sends records to Kafka by librdkafka, and tells when every in-sync replica has them.
 
 librdkafka works in threads of its own. What it has to tell is fetched on the event loop, while something is under way each
 millisecond, so that one look settles many requests and no lock is fought over.
@@ -8,8 +8,9 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from types import TracebackType
 from typing import Self
 
@@ -28,31 +29,31 @@ LARGEST_BATCH = 1_040_000
 
 logger = get_logger(__name__)
 
+Done = Callable[[KafkaUnavailable | None], None]
+"""Called once: with None when every in-sync replica has all of it, else with what went wrong."""
+
 
 class QueueFull(Exception):
     """librdkafka holds as much as it may; not all was sent, a retry carries the same ids."""
 
 
 class _Delivery:
-    """Records that were handed over together; librdkafka calls it for each."""
+    """Records that were handed over together; librdkafka calls it for each. Stands among the settled after the last."""
 
-    __slots__ = ("done", "error", "left", "until")
+    __slots__ = ("error", "left", "settled", "until")
 
-    def __init__(self, records: int, done: asyncio.Future[None], until: float) -> None:
+    def __init__(self, records: int, until: float, settled: list["_Delivery"]) -> None:
         self.left = records
-        self.done = done
         self.until = until
-        self.error: KafkaError | None = None
+        self.settled = settled
+        self.error: KafkaUnavailable | None = None
 
     def __call__(self, error: KafkaError | None, _message: object) -> None:
         self.left -= 1
         if error is not None:
-            self.error = error
-        if not self.left and not self.done.done():
-            if self.error is None:
-                self.done.set_result(None)
-            else:
-                self.done.set_exception(KafkaUnavailable(f"Kafka refused a record: {self.error}"))
+            self.error = KafkaUnavailable(f"Kafka refused a record: {error}")
+        if not self.left:
+            self.settled.append(self)
 
 
 @contextmanager
@@ -100,7 +101,8 @@ class Sender:
         }
         self._kafka: Producer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: dict[_Delivery, None] = {}  # The oldest first.
+        self._waiting: dict[_Delivery, Done] = {}  # The oldest first.
+        self._settled: list[_Delivery] = []
         self._looking: asyncio.TimerHandle | None = None
         self._is_away = True  # Until it has answered.
 
@@ -114,16 +116,15 @@ class Sender:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Waits for what is still under way, but no longer than a send may take."""
-        kafka, self._kafka = self._kafka, None
         until = time.monotonic() + self._timeout_s
-        while kafka is not None and len(kafka) and time.monotonic() < until:
-            kafka.poll(0)
+        while self._kafka is not None and len(self._kafka) and time.monotonic() < until:
+            self._poll()
             await asyncio.sleep(LOOK_S)
+        kafka, self._kafka = self._kafka, None
         if self._looking is not None:
             self._looking.cancel()
-        for delivery in self._waiting:
-            if not delivery.done.done():
-                delivery.done.set_exception(KafkaUnavailable("the gateway stopped before Kafka acknowledged"))
+        for delivery in list(self._waiting):
+            self._end(delivery, KafkaUnavailable("the gateway stopped before Kafka acknowledged"))
         if kafka is not None:
             kafka.purge()
 
@@ -140,13 +141,15 @@ class Sender:
     def status(self) -> PartStatus:
         return PartStatus(ok=not self._is_away, detail="no broker answers" if self._is_away else "")
 
-    async def send_outgoing(self, outgoing: Sequence[Outgoing]) -> None:
-        """Returns after all acks; raises KafkaUnavailable when one is missing, QueueFull. Order is kept within a key."""
+    def send(self, outgoing: Sequence[Outgoing], done: Done) -> None:
+        """Hands records over; `done` is called later, after the last acknowledgement, with KafkaUnavailable where one is
+        missing. Order is kept within a key. Raises KafkaUnavailable or QueueFull where not all were taken: then it is not
+        called.
+        """
         kafka = self._kafka
         if kafka is None or self._loop is None:
             raise RuntimeError("the sender is used outside its `async with`")
-        done = self._loop.create_future()
-        delivery = _Delivery(len(outgoing), done, self._loop.time() + self._timeout_s)
+        delivery = _Delivery(len(outgoing), self._loop.time() + self._timeout_s, self._settled)
         produce = kafka.produce
         try:
             for one in outgoing:
@@ -157,14 +160,9 @@ class Sender:
             if error.args[0].code() == KafkaError._FATAL:
                 self._replace(kafka, error.args[0])
             raise KafkaUnavailable(f"Kafka takes no record: {error.args[0]}") from error
-        self._waiting[delivery] = None
+        self._waiting[delivery] = done
         if self._looking is None:
             self._looking = self._loop.call_later(LOOK_S, self._look)
-        try:
-            await done
-        finally:
-            self._waiting.pop(delivery, None)
-        self._is_away = False
 
     def _look(self) -> None:
         """Settles all that was delivered since the last look, and gives up what has waited too long."""
@@ -173,13 +171,21 @@ class Sender:
             return
         self._poll()
         now = self._loop.time()
-        for delivery in self._waiting:
-            if delivery.until > now:
-                break
-            if not delivery.done.done():
-                delivery.done.set_exception(KafkaUnavailable(f"Kafka did not acknowledge within {self._timeout_s:g} s"))
-        if self._waiting:
+        for delivery in list(takewhile(lambda one: one.until <= now, self._waiting)):
+            self._end(delivery, KafkaUnavailable(f"Kafka did not acknowledge within {self._timeout_s:g} s"))
+        if self._waiting and self._looking is None:
             self._looking = self._loop.call_later(LOOK_S, self._look)
+
+    def _end(self, delivery: _Delivery, error: KafkaUnavailable | None) -> None:
+        done = self._waiting.pop(delivery, None)
+        if done is None:
+            return  # It was given up before, or not all of it was taken.
+        if error is None:
+            self._is_away = False
+        try:
+            done(error)
+        except Exception:  # Others wait for their word.
+            logger.exception("what waited for an acknowledgement failed on it")
 
     def _made(self) -> Producer:
         with _unhurried_threads():
@@ -212,6 +218,10 @@ class Sender:
             kafka.poll(0)
         except KafkaException as error:
             self._replace(kafka, error.args[0])
+        settled = self._settled.copy()
+        self._settled.clear()
+        for delivery in settled:
+            self._end(delivery, delivery.error)
 
     def _replace(self, useless: Producer, error: KafkaError) -> None:
         """A producer that lost its place in the order of its records takes none any more; a new one begins anew."""

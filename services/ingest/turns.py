@@ -2,12 +2,17 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from services.ingest.domain.room import Room
 
 
 class Crowded(Exception):
     """So many requests of the store wait that no more are taken in."""
+
+
+Go = Callable[[], None]
+"""Begins some work, and does not raise."""
 
 
 class Turns:
@@ -18,9 +23,7 @@ class Turns:
         self._each_pass = each_pass
         self._left = each_pass
         self._room = Room(most_waiting)
-        self._waiting: dict[
-            str, deque[tuple[asyncio.Future[None], int]]
-        ] = {}  # The store whose turn it is comes first.
+        self._waiting: dict[str, deque[tuple[Go, int]]] = {}  # The store whose turn it is comes first.
         self._is_due = False
 
     def now(self, work: int = 1) -> bool:
@@ -31,20 +34,16 @@ class Turns:
         self._go_on()
         return True
 
-    async def mine(self, store_id: str, work: int = 1) -> None:
-        """Returns when it is the store's turn; raises Crowded."""
+    def call(self, store_id: str, work: int, go: Go) -> None:
+        """Calls at once or when it is the store's turn; raises Crowded."""
         if self.now(work):
+            go()
             return
         if not self._room.fits(store_id, 1):
             raise Crowded(f"{self._room.total} requests wait for their turn, too many of them this store's")
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(store_id, deque()).append((turn, work))
+        self._waiting.setdefault(store_id, deque()).append((go, work))
         self._go_on()
         self._room.take(store_id, 1)
-        try:
-            await turn
-        finally:
-            self._room.give_back(store_id, 1)
 
     def _go_on(self) -> None:
         if not self._is_due:
@@ -57,11 +56,11 @@ class Turns:
         while self._left > 0 and self._waiting:
             store_id = next(iter(self._waiting))
             queue = self._waiting.pop(store_id)
-            turn, work = queue.popleft()
+            go, work = queue.popleft()
             if queue:
                 self._waiting[store_id] = queue  # Behind the others.
-            if not turn.done():
-                turn.set_result(None)
-                self._left -= work
+            self._room.give_back(store_id, 1)
+            self._left -= work
+            go()
         if self._left < self._each_pass:
             self._go_on()

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import confluent_kafka
@@ -26,6 +27,13 @@ def break_for_good(producer: Producer) -> None:
     assert inject(handle, KafkaError.UNKNOWN_PRODUCER_ID, b"injected") == KafkaError.NO_ERROR
 
 
+async def sent(sender: Sender, outgoing: Sequence[Outgoing]) -> None:
+    """Returns when all are acknowledged."""
+    end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    sender.send(outgoing, lambda error: end.set_exception(error) if error else end.set_result(None))
+    await end
+
+
 @pytest.mark.parametrize("is_noticed_first", [True, False])
 async def test_what_is_fatal_to_the_producer_makes_one_new_one_and_hangs_nobody(
     env: dict[str, str], is_noticed_first: bool
@@ -36,7 +44,7 @@ async def test_what_is_fatal_to_the_producer_makes_one_new_one_and_hangs_nobody(
         async with Sender(bootstrap, timeout_s=10, most_records=1000, most_bytes=10**7) as sender:
 
             async def send() -> None:
-                await asyncio.wait_for(sender.send_outgoing([Outgoing(topic, b"key", b"value", [])]), 15)
+                await asyncio.wait_for(sent(sender, [Outgoing(topic, b"key", b"value", [])]), 15)
 
             await send()
             first = sender._kafka
@@ -54,13 +62,28 @@ async def test_what_is_fatal_to_the_producer_makes_one_new_one_and_hangs_nobody(
             assert sender._kafka is second
 
 
+async def test_what_goes_wrong_with_one_acknowledgement_keeps_no_other_waiting(
+    env: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world(env, f"sender-{uuid.uuid4().hex[:6]}.") as around:
+        one = Outgoing(around.topics["cart.activity"].full_name, b"key", b"value", [])
+        async with Sender(env["KAFKA_BOOTSTRAP_SERVERS"], timeout_s=10, most_records=1000, most_bytes=10**7) as sender:
+
+            def fails(_error: KafkaUnavailable | None) -> None:
+                raise RuntimeError("a mistake of ours")
+
+            sender.send([one], fails)
+            await sent(sender, [one])
+            await sent(sender, [one])
+
+
 async def test_a_record_stands_on_the_partition_where_every_client_looks_for_its_key(env: dict[str, str]) -> None:
     keys = {b"store:cart-%d" % number for number in range(50)}
     async with world(env, f"sender-{uuid.uuid4().hex[:6]}.") as around:
         topic = around.topics["cart.activity"].full_name
         bootstrap = env["KAFKA_BOOTSTRAP_SERVERS"]
         async with Sender(bootstrap, timeout_s=10, most_records=1000, most_bytes=10**7) as sender:
-            await sender.send_outgoing([Outgoing(topic, key, b"value", []) for key in sorted(keys)])
+            await sent(sender, [Outgoing(topic, key, b"value", []) for key in sorted(keys)])
         reader = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
         await reader.start()
         try:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from trolleybus.http.metrics import HttpMetrics
 
@@ -21,8 +21,19 @@ class Incoming(Protocol):
     async def body(self) -> bytes: ...
 
 
-Take = Callable[[Incoming], Awaitable[bytes]]
-"""Answers 202 with these bytes of JSON, or raises a Problem."""
+class Whole(Incoming, Protocol):
+    """A request whose body is there."""
+
+    def whole(self) -> bytes: ...
+
+
+Answer = Callable[[], bytes] | Coroutine[Any, Any, bytes]
+"""Gives the JSON of a 202 or raises a Problem, at once or when it is awaited."""
+
+Answered = Callable[[Answer], None]
+
+Take = Callable[[Whole, Answered], None]
+"""Takes a request, and tells its answer once, now or later; where it raises a Problem instead, that is the answer."""
 
 
 @dataclass(frozen=True, slots=True)

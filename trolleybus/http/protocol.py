@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, cast
 
 import orjson
@@ -21,7 +23,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from trolleybus.http.fast import FastPaths, Take
+from trolleybus.http.fast import Answer, FastPaths, Take
 from trolleybus.http.middleware import REQUEST_ID, SECURITY_HEADERS
 from trolleybus.http.problems import MEDIA_TYPE, Problem, as_problem, document, prefers_html, respond
 from trolleybus.telemetry import begin_trace, get_logger
@@ -39,7 +41,19 @@ logger = get_logger(__name__)
 class _Exchange:
     """A request whose body is whole, and how its answer ends. It stands where the server keeps its own."""
 
-    __slots__ = ("began", "headers", "is_whole", "keep_alive", "parts", "path", "query", "response_complete", "take")
+    __slots__ = (
+        "began",
+        "context",
+        "headers",
+        "is_whole",
+        "keep_alive",
+        "parts",
+        "path",
+        "query",
+        "request_id",
+        "response_complete",
+        "take",
+    )
 
     def __init__(self, take: Take, path: bytes, query: bytes, headers: dict[str, str], keep_alive: bool) -> None:
         self.take = take
@@ -51,12 +65,17 @@ class _Exchange:
         self.parts: list[bytes] = []
         self.is_whole = False
         self.response_complete = False
+        self.request_id = ""
+        self.context: Context = copy_context()  # What is bound in the course of it is its own.
 
     @property
     def query_params(self) -> Mapping[str, str]:
         return QueryParams(self.query) if self.query else _NO_PARAMETERS
 
     async def body(self) -> bytes:
+        return self.whole()
+
+    def whole(self) -> bytes:
         return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
 
 
@@ -101,7 +120,7 @@ class FastProtocol(HttpToolsProtocol):
         exchange: object = self.cycle
         if type(exchange) is _Exchange and not exchange.is_whole:
             exchange.is_whole = True
-            self.tasks.add(self.loop.create_task(self._take(exchange)))
+            exchange.context.run(self._take, exchange)
         else:
             super().on_message_complete()
 
@@ -131,34 +150,65 @@ class FastProtocol(HttpToolsProtocol):
         self.cycle = _Exchange(take, path, query, headers, keep_alive)  # type: ignore[assignment]  # in its place
         return True
 
-    async def _take(self, exchange: _Exchange) -> None:
-        try:
-            await self._answer(exchange)
-        finally:  # Not by a callback, which would be one more thing for the event loop to run.
-            self.tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
-
-    async def _answer(self, exchange: _Exchange) -> None:
+    def _take(self, exchange: _Exchange) -> None:
         headers = exchange.headers
-        trace, _ = begin_trace(headers.get("traceparent"))  # This task's alone, as all that is bound here.
+        trace, _ = begin_trace(headers.get("traceparent"))
         given = headers.get("x-request-id")
-        request_id = trace.trace_id
+        exchange.request_id = trace.trace_id
         if given and REQUEST_ID.fullmatch(given):
-            request_id = given
-            structlog.contextvars.bind_contextvars(request_id=request_id)
+            exchange.request_id = given
+            structlog.contextvars.bind_contextvars(request_id=given)
         try:
-            body = await exchange.take(exchange)
-            status, head = 202, _ACCEPTED
+            exchange.take(exchange, partial(self._answered, exchange))
         except Exception as error:  # noqa: BLE001 - logged in _as_problem; the client learns the request id only
-            problem = _as_problem(error, exchange)
-            status = problem.status_code
-            head, body = self._refusal(problem, request_id, exchange)
+            self._reply(exchange, *self._refusal(error, exchange))
+
+    def _answered(self, exchange: _Exchange, answer: Answer) -> None:
+        """Told by whom it may; in a copy of the context, since that may be within `_take`."""
+        exchange.context.copy().run(self._tell, exchange, answer)
+
+    def _tell(self, exchange: _Exchange, answer: Answer) -> None:
+        if isinstance(answer, Coroutine):
+            self.tasks.add(self.loop.create_task(self._await(exchange, answer)))
+            return
+        try:
+            told = 202, _ACCEPTED, answer()
+        except Exception as error:  # noqa: BLE001 - as in _take
+            told = self._refusal(error, exchange)
+        if self.flow.write_paused:
+            self.tasks.add(self.loop.create_task(self._reply_in_time(exchange, *told)))
+        else:
+            self._reply(exchange, *told)
+
+    async def _await(self, exchange: _Exchange, rest: Coroutine[Any, Any, bytes]) -> None:
+        try:
+            told = 202, _ACCEPTED, await rest
+        except Exception as error:  # noqa: BLE001 - as in _take
+            told = self._refusal(error, exchange)
         except asyncio.CancelledError:
+            self._ended()
             self.transport.close()
             self._count(exchange, 0)
             raise
-        if self.flow.write_paused:
-            await self.flow.drain()
-        self._finish(exchange, [head, *self._shared_lines(headers), _lines_of(request_id, body)], body)
+        await self._reply_in_time(exchange, *told)
+
+    async def _reply_in_time(self, exchange: _Exchange, status: int, head: bytes, body: bytes) -> None:
+        """When the client has read enough of what it got before."""
+        try:
+            if self.flow.write_paused:
+                await self.flow.drain()
+            self._reply(exchange, status, head, body)
+        finally:
+            self._ended()
+
+    def _ended(self) -> None:
+        """Not by a callback, which would be one more thing for the event loop to run."""
+        self.tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    def _reply(self, exchange: _Exchange, status: int, head: bytes, body: bytes) -> None:
+        self._finish(
+            exchange, [head, *self._shared_lines(exchange.headers), _lines_of(exchange.request_id, body)], body
+        )
         self._count(exchange, status)
 
     def _finish(self, exchange: _Exchange, lines: list[bytes], body: bytes) -> None:
@@ -179,19 +229,21 @@ class FastProtocol(HttpToolsProtocol):
         origin = headers.get("origin")
         return [b"%s: %s\r\n" % line for line in self._fast.shared(origin)] if origin else []
 
-    def _refusal(self, problem: Problem, request_id: str, exchange: _Exchange) -> tuple[bytes, bytes]:
-        """The head and the body of a problem's response, as the framework's."""
+    def _refusal(self, error: Exception, exchange: _Exchange) -> tuple[int, bytes, bytes]:
+        """Status, head and body of a problem's response, as the framework's."""
+        problem = _as_problem(error, exchange)
+        status = problem.status_code
         if prefers_html(exchange.headers.get("accept", "")):
-            return self._page(problem, request_id, exchange)
+            return status, *self._page(problem, exchange)
         headers = {name.lower(): value for name, value in (problem.headers or {}).items()}
         if headers.pop("connection", "").lower() == "close":
             exchange.keep_alive = False
         named = {"content-type": MEDIA_TYPE, **SECURITY_HEADERS, **headers}
         lines = "".join([f"{name}: {value}\r\n" for name, value in named.items()])
-        head = STATUS_LINE[problem.status_code] + lines.encode("latin-1")
-        return head, orjson.dumps(document(problem, exchange.path.decode("latin-1"), request_id))
+        head = STATUS_LINE[status] + lines.encode("latin-1")
+        return status, head, orjson.dumps(document(problem, exchange.path.decode("latin-1"), exchange.request_id))
 
-    def _page(self, problem: Problem, request_id: str, exchange: _Exchange) -> tuple[bytes, bytes]:
+    def _page(self, problem: Problem, exchange: _Exchange) -> tuple[bytes, bytes]:
         """The same for a browser, made by the framework."""
         path = exchange.path.decode("latin-1")
         scope: Scope = {
@@ -205,7 +257,7 @@ class FastProtocol(HttpToolsProtocol):
             "query_string": exchange.query,
             "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in exchange.headers.items()],
             "app": self._app,
-            "state": {"request_id": request_id},
+            "state": {"request_id": exchange.request_id},
         }
         response = respond(Request(scope), problem)
         for name, value in SECURITY_HEADERS.items():

@@ -89,9 +89,9 @@ def read(body: bytes) -> Items | None:
     try:
         if b'"events"' not in body[:_BATCH_BEGINS]:
             event = _one(body)
-            return Items([event], "", None, is_batch=False) if _has_each_name_once(body, event) else None
+            return Items([event], "", None, is_batch=False) if _is_plain(body, event) else None
         batch = _many(body)
-        if not _has_each_name_once(body, batch):
+        if not _is_plain(body, batch):
             return None
         sent_at = time_of(batch.sent_at) if isinstance(batch.sent_at, str) else None
         return Items(batch.events, "/events", sent_at, is_batch=True)
@@ -99,9 +99,13 @@ def read(body: bytes) -> Items | None:
         return None
 
 
-def _has_each_name_once(body: bytes, found: Struct) -> bool:
-    """Of a name that stands twice the struct holds one, and less quotation marks are written than were read."""
-    return body.count(b'"') == _again(found).count(b'"')
+def _is_plain(body: bytes, found: Struct) -> bool:
+    """Whether each name stands once, and each text is in its one form: printable, no space around it."""
+    again = _again(found)
+    # Of a name that stands twice the struct holds one, and less quotation marks are written than were read.
+    if body.count(b'"') != again.count(b'"') or b'" ' in again or b' "' in again or b"\\" in again:
+        return False
+    return b"\x7f" not in again if again.isascii() else again.decode().isprintable()
 
 
 LINE = (
@@ -179,15 +183,15 @@ def cart_event(event: PlainCartEvent, arrival: Arrival) -> Translation:
 
 def _values_of(event: PlainCartEvent, arrival: Arrival) -> tuple[str, tuple[Identity, ...], tuple[Any, ...]]:
     """The event's id, its shopper, and the values of ACTIVITY."""
-    own_id, cart_id, kind = _id(event.event_id), _id(event.cart_id), event.event
+    own_id, cart_id, kind = event.event_id, event.cart_id, event.event
     store, agent = arrival.store, arrival.user_agent
-    step, product_id = _id(event.step), _id(event.product_id)
+    step, product_id = event.step or "", event.product_id or ""
     if not own_id or not cart_id or (agent and marks.of_agent(agent)):
         raise Odd
     if (kind == "checkout_step" and not step) or (kind == "product_viewed" and not product_id):
         raise Odd
-    anonymous_id = _id(event.anonymous_id)
-    identities = _identities(_id(event.customer_id), anonymous_id, arrival)
+    anonymous_id = event.anonymous_id or ""
+    identities = _identities(event.customer_id or "", anonymous_id, arrival)
     currency = event.currency or store.currency
     if event.currency and not is_currency(event.currency):
         raise Odd
@@ -210,7 +214,7 @@ def _values_of(event: PlainCartEvent, arrival: Arrival) -> tuple[str, tuple[Iden
         KINDS[kind],
         (identities[0].hash,) if identities else (),
         anonymous_id,
-        _id(event.session_id),
+        event.session_id or "",
         event.device or "",
         currency,
         step,
@@ -245,7 +249,7 @@ def _lines(event: PlainCartEvent, currency: str, arrival: Arrival) -> tuple[tupl
 
 def _line(line: PlainLine, kind: str, currency: str, arrival: Arrival) -> tuple[Any, ...]:
     """The values of LINE."""
-    product, variant = _id(line.product_id), _id(line.variant_id)
+    product, variant = line.product_id, line.variant_id or ""
     quantity = line.quantity if type(line.quantity) is int else 1
     price, was_rounded = _NO_PRICE
     if type(line.unit_price) is not UnsetType and line.unit_price is not None:
@@ -253,7 +257,7 @@ def _line(line: PlainLine, kind: str, currency: str, arrival: Arrival) -> tuple[
     if not product or price.minor * quantity > LARGEST_MINOR or (not quantity and kind == "item_added"):
         raise Odd
     return (
-        _id(line.line_id) or (f"{product}:{variant}" if variant else product),
+        line.line_id or (f"{product}:{variant}" if variant else product),
         product,
         variant,
         line.name or "",
@@ -265,15 +269,6 @@ def _line(line: PlainLine, kind: str, currency: str, arrival: Arrival) -> tuple[
         line.brand or "",
         was_rounded,
     )
-
-
-def _id(value: _Id) -> str:
-    if not value:
-        return ""
-    found = value.strip()
-    if not found.isprintable():
-        raise Odd
-    return found
 
 
 def _priced(value: str | int | float, currency: str) -> tuple[Money, bool]:

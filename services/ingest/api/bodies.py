@@ -36,11 +36,16 @@ class Items:
 
 
 async def body_of(request: Incoming, most_bytes: int) -> bytes:
-    """The body, plain; 415 for what is declared as something else than JSON or, as a page's beacon on its way out, text."""
+    """The body, plain; raises 415 as expect_json."""
+    expect_json(request)
+    return await plain_body(request, most_bytes)
+
+
+def expect_json(request: Incoming) -> None:
+    """415 for what is declared as something else than JSON or, as a page's beacon on its way out, text."""
     content_type = request.headers.get("content-type", "")
     if content_type != "application/json" and not _is_plain_text(content_type):
         json_type_required(content_type)
-    return await plain_body(request, most_bytes)
 
 
 def items_in(body: bytes, list_name: str, most: int) -> Items:

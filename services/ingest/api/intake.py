@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from services.ingest.adapters.native_plain import PlainCartEvent
 from services.ingest.adapters.seam import Arrival, Refused
-from services.ingest.api.bodies import Items, body_of, hash_of, idempotency_key, items_in
+from services.ingest.api.bodies import Items, body_of, expect_json, hash_of, idempotency_key, items_in
 from services.ingest.api.callers import Caller, Callers, Directory
 from services.ingest.api.payloads import Payload, flaws_of
 from services.ingest.api.quick import Odd
@@ -30,7 +30,7 @@ from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.identity import IdentityHasher
 from trolleybus.contracts.stores import StoreConfig
 from trolleybus.http import FieldError, Problem
-from trolleybus.http.fast import Incoming
+from trolleybus.http.fast import Answer, Answered, Incoming, Whole
 from trolleybus.telemetry import get_logger
 
 logger = get_logger(__name__)
@@ -67,6 +67,19 @@ class Endpoint(Generic[P]):
     short: ShortWay | None = None
 
 
+@dataclass(slots=True)
+class _Plain(Generic[P]):
+    """A request whose events are all plain, until it is its store's turn."""
+
+    request: Whole
+    answered: Answered
+    endpoint: Endpoint[P]
+    way: ShortWay
+    caller: Caller
+    batch: Items
+    arrival: Arrival
+
+
 class Intake:
     """Holds what every endpoint needs; `now` gives ms since the epoch."""
 
@@ -95,6 +108,7 @@ class Intake:
         self._gateway = gateway
         self._metrics = metrics
         self._max_events = max_events
+        self._most_at_once = min(A_TURN, max_events)
         self.max_bytes = max_bytes
         self._pace = pace
         self._refusals = Refusals()
@@ -118,22 +132,96 @@ class Intake:
         batch = short or items_in(body, endpoint.list_name, self._max_events)
         await self.limit(caller, endpoint.scope, len(batch.items))
         key = idempotency_key(request)
-        arrival = Arrival(
+        arrival = self._arrival(request, caller, received_at, batch.sent_at)
+        if endpoint.short is not None and short is not None:
+            events = await self._by_the_short_way(short, endpoint.short, arrival, caller)
+            if events is None:
+                return await self._by_the_long_way(body, endpoint, arrival, caller, key)
+        else:
+            events = await self._by_the_model(batch, endpoint, arrival, caller, key)
+        return _answer(await self.take(caller, endpoint.source, events), batch)
+
+    def begin(self, request: Whole, answered: Answered, endpoint: Endpoint[P]) -> None:
+        """As answer, without waiting for anything but a turn and Kafka's acknowledgement, as far as that goes."""
+        way = endpoint.short
+        if way is None or "content-encoding" in request.headers:
+            answered(self.answer(request, endpoint))
+            return
+        received_at = self.now()
+        caller = self._callers.of(request, endpoint.scope, received_at)
+        refusal = self._limiter.refusal(caller.store, caller.key, endpoint.scope)
+        if refusal is None:
+            self.turn_away_while_behind()
+            expect_json(request)
+            batch = way.read(request.whole())
+            if batch is not None and len(batch.items) <= self._most_at_once:
+                self._uses.note(caller.store.store_id, caller.key.key_id, received_at)
+                arrival = self._arrival(request, caller, received_at, batch.sent_at)
+                plain = _Plain(request, answered, endpoint, way, caller, batch, arrival)
+                self._in_turn(caller, len(batch.items), partial(self._go, plain))
+                return
+        answered(self.answer(request, endpoint))
+
+    def _go(self, plain: "_Plain[P]") -> None:
+        try:
+            answer = self._answer_of(plain)
+        except Exception as error:  # noqa: BLE001 - told as the answer
+            answer = partial(_raise, error)
+        if answer is not None:
+            plain.answered(answer)
+
+    def _answer_of(self, plain: "_Plain[P]") -> Answer | None:
+        """What remains; None where that is Kafka's acknowledgement alone."""
+        caller, endpoint, batch = plain.caller, plain.endpoint, plain.batch
+        verdict = self._limiter.take(caller.store, caller.key, endpoint.scope, len(batch.items))
+        if verdict is None or not verdict.allowed:
+            return self.answer(plain.request, endpoint)
+        key = idempotency_key(plain.request)
+        try:
+            events: list[Event] = [plain.way.seal(event, plain.arrival) for event in batch.items]
+        except Odd:
+            return self._by_the_long_way(plain.request.whole(), endpoint, plain.arrival, caller, key)
+        if caller.is_public:
+            events = [self._paced(event, caller.store) for event in events]
+        try:
+            told = partial(self._told, caller, batch, plain.answered)
+            if self._gateway.begin(caller.store.store_id, endpoint.source, events, told):
+                return None
+        except Overloaded as error:
+            raise _behind(str(error)) from None
+        return self._settled(caller, endpoint.source, events, batch)
+
+    def _told(
+        self, caller: Caller, batch: Items, answered: Answered, told: list[Result] | KafkaUnavailable | Overloaded
+    ) -> None:
+        def answer() -> bytes:
+            if isinstance(told, list):
+                return _answer(told, batch)
+            raise self._not_taken(told, caller, len(batch.items))
+
+        answered(answer)
+
+    async def _settled(self, caller: Caller, source: str, events: Sequence[Event], batch: Items) -> bytes:
+        return _answer(await self._hand_over(caller, source, events), batch)
+
+    async def _by_the_long_way(
+        self, body: bytes, endpoint: Endpoint[P], arrival: Arrival, caller: Caller, key: str
+    ) -> bytes:
+        """What the short way found odd."""
+        items = items_in(body, endpoint.list_name, self._max_events)
+        events = await self._by_the_model(items, endpoint, arrival, caller, key)
+        return _answer(await self.take(caller, endpoint.source, events), items)
+
+    def _arrival(self, request: Incoming, caller: Caller, received_at: int, sent_at: int | None) -> Arrival:
+        return Arrival(
             store=caller.store,
             hasher=self.hasher,
             received_at=received_at,
-            sent_at=batch.sent_at,
+            sent_at=sent_at,
             is_public=caller.is_public,
             user_agent=browser_of(request),
             country=self.country_of(request),
         )
-        events = None
-        if endpoint.short is not None and short is not None:
-            events = await self._by_the_short_way(short, endpoint.short, arrival, caller)
-        if events is None:
-            items = items_in(body, endpoint.list_name, self._max_events) if short is not None else batch
-            events = await self._by_the_model(items, endpoint, arrival, caller, key)
-        return _answer(await self.take(caller, endpoint.source, events), batch)
 
     async def _by_the_short_way(
         self, batch: Items, way: ShortWay, arrival: Arrival, caller: Caller
@@ -174,15 +262,19 @@ class Intake:
         """A result an event, when Kafka has all that were not refused; 503 otherwise."""
         if caller.is_public:
             events = [event if isinstance(event, Refused) else self._paced(event, caller.store) for event in events]
+        return await self._hand_over(caller, source, events)
+
+    async def _hand_over(self, caller: Caller, source: str, events: Sequence[Event | Refused]) -> list[Result]:
         try:
             return await self._gateway.take(caller.store.store_id, source, events)
-        except Overloaded as error:
-            raise _behind(str(error)) from None
-        except KafkaUnavailable as error:
-            logger.warning(
-                "kafka did not acknowledge", store=caller.store.store_id, events=len(events), error=str(error)
-            )
-            raise _behind("Kafka did not acknowledge; send the same again, nothing will count twice") from None
+        except (Overloaded, KafkaUnavailable) as error:
+            raise self._not_taken(error, caller, len(events)) from None
+
+    def _not_taken(self, error: KafkaUnavailable | Overloaded, caller: Caller, events: int) -> Problem:
+        if isinstance(error, Overloaded):
+            return _behind(str(error))
+        logger.warning("kafka did not acknowledge", store=caller.store.store_id, events=events, error=str(error))
+        return _behind("Kafka did not acknowledge; send the same again, nothing will count twice")
 
     def _paced(self, event: Event, store: StoreConfig) -> Event:
         """Marked, where its shopper does more than a person can."""
@@ -216,8 +308,13 @@ class Intake:
         """Before work that takes long: lets other stores' requests pass; 503 where too many of this store's wait."""
         if self._turns.now(work):
             return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._in_turn(caller, work, lambda: None if turn.done() else turn.set_result(None))
+        await turn
+
+    def _in_turn(self, caller: Caller, work: int, go: Callable[[], None]) -> None:
         try:
-            await self._turns.mine(caller.store.store_id, work)
+            self._turns.call(caller.store.store_id, work, go)
         except Crowded as error:
             self._metrics.turned_away.labels("crowded").inc()
             raise _behind(str(error)) from None
@@ -278,6 +375,10 @@ def _read(item: Any, endpoint: Endpoint[P], arrival: Arrival) -> Translation | R
         return Refused(*flaws_of(error, endpoint.payload))
     except Refused as refused:
         return refused
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def _answer(results: list[Result], batch: Items) -> bytes:

@@ -146,7 +146,7 @@ def takers(intake: Intake, tracking: Endpoint[CartEvent]) -> dict[bytes, Take]:
     """The same, by path, for the way past the framework."""
 
     def of(endpoint: Endpoint[P]) -> Take:
-        return partial(intake.answer, endpoint=endpoint)
+        return partial(intake.begin, endpoint=endpoint)
 
     return {
         b"/api/v1/carts/track": of(tracking),

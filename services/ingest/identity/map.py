@@ -105,8 +105,8 @@ class IdentityMap:
             for one in sighting.identities:
                 self._unwritten_of[one.hash].add(self._number)
             self._told.set()
-        while len(self._unwritten) > MOST_UNWRITTEN:
-            self._settle([next(iter(self._unwritten))], "lost")
+        if (beyond := len(self._unwritten) - MOST_UNWRITTEN) > 0:
+            self._settle(list(islice(self._unwritten, beyond)), "lost")
 
     async def run(self) -> None:
         """Write what was learned, until cancelled."""

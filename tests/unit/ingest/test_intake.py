@@ -1,7 +1,8 @@
 """What the intake reads of a request besides its body, and how it refuses."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -9,22 +10,31 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.ingest.adapters.native_plain import Sealer
+from services.ingest.adapters.seam import Refused
 from services.ingest.api.callers import Caller
-from services.ingest.api.intake import Intake, country_in
+from services.ingest.api.intake import A_TURN, Intake, country_in
+from services.ingest.api.routes import track
 from services.ingest.domain import marks
 from services.ingest.domain.buckets import Limit
 from services.ingest.domain.pace import Pace
 from services.ingest.domain.sealed import Sealed
 from services.ingest.domain.translation import Translation
+from services.ingest.gateway import Accepted, KafkaUnavailable, Overloaded, Told
 from services.ingest.limiter import Verdict
 from services.ingest.metrics import IngestMetrics
 from services.ingest.turns import Turns
+from trolleybus.codec import Codec
 from trolleybus.contracts.cart import CartActivity
+from trolleybus.contracts.identity import IdentityHasher, installation_secrets
 from trolleybus.contracts.stores import StoreConfig, StoreKey
-from trolleybus.envelope import Outgoing
+from trolleybus.envelope import Envelopes, Outgoing
 from trolleybus.http import Problem
+from trolleybus.http.fast import Answer
+from trolleybus.registry import Registry
 from trolleybus.security import hash_key, new_key
 from trolleybus.store_directory import StoreIndex
+from trolleybus.topics import Topics
 
 ORIGIN = {"origin": "https://shop.example.com"}
 
@@ -105,3 +115,182 @@ async def test_events_beyond_a_persons_pace_are_marked_though_their_records_were
     assert first is sealed
     assert second == replace(long, records=(replace(activity, marks=(marks.BOT,)),))
     assert others == [sealed, sealed]
+
+
+class Kafka(Taken):
+    """A gateway that is told when Kafka has what was begun. Strangers must be asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[Told] = []
+        self.is_behind = False
+
+    def begin(self, _store_id: str, _source: str, events: Sequence[Any], told: Told) -> bool:
+        if self.is_behind:
+            raise Overloaded("behind")
+        if any(event.customer_id == "stranger" for event in events):
+            return False
+        self.events += events
+        self.told.append(told)
+        return True
+
+    async def take(self, store_id: str, source: str, events: Sequence[Any]) -> list[Any]:
+        await super().take(store_id, source, events)
+        return [event if isinstance(event, Refused) else Accepted(event.event_id) for event in events]
+
+
+class Request:
+    """A request whose body is there."""
+
+    def __init__(self, key: str, body: bytes) -> None:
+        self.headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+        self.query_params: Mapping[str, str] = {}
+        self._body = body
+
+    def whole(self) -> bytes:
+        return self._body
+
+    async def body(self) -> bytes:
+        return self._body
+
+
+class Door:
+    """An intake of cart events, and what it answered."""
+
+    def __init__(self, each_pass: int = 4) -> None:
+        self.key = new_key("write")
+        key = StoreKey(key_id="k", kind="write", hash=hash_key(self.key))
+        directory = StoreIndex()
+        directory.add(StoreConfig(store_id="s", version=1, currency="EUR", keys=(key,)))
+        self.kafka = Kafka()
+        self.verdict: Verdict | None = Verdict(True, Limit(1, 1))
+        self.limited: list[int] = []
+        self.turns = Turns(each_pass=each_pass, most_waiting=2)
+        self.answers: list[Answer] = []
+        rest: dict[str, Any] = {"pace": Pace(most_a_minute=100)}
+        self.intake = Intake(
+            directory=directory,
+            hasher=IdentityHasher(installation_secrets("a" * 32)),
+            limiter=SimpleNamespace(refusal=lambda *_: None, take=self._take, acquire=self._acquire),  # type: ignore[arg-type]
+            turns=self.turns,
+            publisher=SimpleNamespace(check=lambda: None),  # type: ignore[arg-type]
+            gateway=self.kafka,  # type: ignore[arg-type]
+            metrics=IngestMetrics(CollectorRegistry()),
+            max_events=500,
+            max_bytes=10_000,
+            uses=SimpleNamespace(note=lambda *_: None),
+            country_header="",
+            now=lambda: 1_772_000_000_000,
+            **rest,
+        )
+        envelopes = Envelopes("test", Topics.load(), Codec(Registry("http://127.0.0.1:1"), Topics.load()))
+        self.tracking = track(Sealer(lambda values: repr(values).encode(), envelopes, 100_000).seal)
+
+    def _take(self, _store: object, _key: object, _scope: str, events: int) -> Verdict | None:
+        if self.verdict is not None:
+            self.limited.append(events)
+        return self.verdict
+
+    async def _acquire(self, _store: object, _key: object, _scope: str, events: int) -> Verdict:
+        self.limited.append(events)
+        return Verdict(True, Limit(1, 1))
+
+    def begin(self, *shoppers: str, **more: object) -> None:
+        events = [
+            {"event": "cart_emptied", "event_id": f"e{n}", "cart_id": "c", "customer_id": shopper, **more}
+            for n, shopper in enumerate(shoppers)
+        ]
+        body = json.dumps({"events": events} if len(events) != 1 else events[0]).encode()
+        self.intake.begin(Request(self.key, body), self.answers.append, self.tracking)
+
+    def answer(self) -> Any:
+        """The one that was told, of one that is told at once."""
+        (answer,) = self.answers
+        assert not isinstance(answer, Coroutine)
+        return json.loads(answer())
+
+    async def later(self) -> Any:
+        """The one that is to be awaited."""
+        (answer,) = self.answers
+        assert isinstance(answer, Coroutine)
+        return json.loads(await answer)
+
+
+async def test_a_plain_event_is_answered_when_kafka_has_it_and_not_before() -> None:
+    door = Door()
+    door.begin("ada")
+    assert door.answers == []
+    assert [event.customer_id for event in door.kafka.events] == ["ada"]
+    door.kafka.told[0]([Accepted("e")])
+    assert door.answer() == {"results": [{"status": "accepted", "id": "e"}]}
+    assert door.limited == [1]
+
+
+async def test_what_kafka_does_not_have_is_answered_with_503() -> None:
+    door = Door()
+    door.begin("ada")
+    door.kafka.told[0](KafkaUnavailable("no answer"))
+    with pytest.raises(Problem) as caught:
+        door.answer()
+    assert (caught.value.status_code, caught.value.headers) == (503, {"Retry-After": "2"})
+
+
+async def test_while_kafka_is_behind_the_answer_is_503_at_once() -> None:
+    door = Door()
+    door.kafka.is_behind = True
+    door.begin("ada")
+    with pytest.raises(Problem) as caught:
+        door.answer()
+    assert caught.value.status_code == 503
+
+
+async def test_for_a_stranger_the_answer_is_awaited_and_the_event_counts_once() -> None:
+    door = Door()
+    door.begin("stranger")
+    assert (await door.later())["results"][0]["status"] == "accepted"
+    assert len(door.kafka.events) == 1
+    assert door.limited == [1]
+
+
+@pytest.mark.parametrize("more", [{"email": "ada@example.com"}, {"event": "nothing"}, {"step": " a "}])
+async def test_what_is_not_plain_is_read_by_its_model_and_counts_once(more: dict[str, object]) -> None:
+    door = Door()
+    door.begin("ada", "bo", **more)
+    results = (await door.later())["results"]
+    assert len(results) == 2
+    assert (len(door.kafka.told), door.limited) == (0, [2])
+
+
+async def test_an_event_that_only_its_meaning_makes_odd_is_read_by_its_model_and_counts_once() -> None:
+    door = Door()
+    door.begin("ada", event="checkout_step")  # Of no step.
+    with pytest.raises(Problem, match="422"):
+        await door.later()
+    assert door.limited == [1]
+
+
+async def test_without_a_lease_one_is_asked_for_and_the_event_counts_once() -> None:
+    door = Door()
+    door.verdict = None
+    door.begin("ada")
+    await door.later()
+    assert (len(door.kafka.events), door.limited) == (1, [1])
+
+
+async def test_a_request_waits_for_its_stores_turn_and_is_refused_where_too_many_wait() -> None:
+    door = Door(each_pass=1)
+    door.begin("a")
+    door.begin("b")
+    assert len(door.kafka.events) == 1
+    with pytest.raises(Problem) as caught:
+        door.begin("c")
+    assert caught.value.status_code == 503
+    for _ in range(4):
+        await asyncio.sleep(0)
+    assert [event.customer_id for event in door.kafka.events] == ["a", "b"]
+
+
+async def test_a_batch_that_is_worked_on_in_several_turns_is_awaited() -> None:
+    door = Door()
+    door.begin(*["ada"] * (A_TURN + 1))
+    assert len((await door.later())["results"]) == A_TURN + 1

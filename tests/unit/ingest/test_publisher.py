@@ -1,6 +1,5 @@
 """Order of sending and turning away, with a sender whose acknowledgements the test gives."""
 
-import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -9,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from services.ingest.domain.translation import Canonical
 from services.ingest.metrics import IngestMetrics
 from services.ingest.publisher import LARGEST_RECORD, KafkaUnavailable, Overloaded, Publisher, TooLarge
+from services.ingest.sender import Done, QueueFull
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.customers import CustomerUpdated
 from trolleybus.contracts.orders import OrderPlaced
@@ -25,15 +25,24 @@ def wrap(record: Canonical) -> Outgoing:
 
 
 class Sender:
-    """Acknowledges when told."""
+    """Acknowledges when told; `fails` is raised instead of taking anything."""
 
     def __init__(self) -> None:
         self.sent: list[list[str]] = []
-        self.may_acknowledge = asyncio.Event()
+        self.waiting: list[Done] = []
+        self.fails: Exception | None = None
 
-    async def send_outgoing(self, outgoing: Sequence[Outgoing]) -> None:
+    def send(self, outgoing: Sequence[Outgoing], done: Done) -> None:
+        if self.fails is not None:
+            raise self.fails
         self.sent.append([one.topic for one in outgoing])
-        await self.may_acknowledge.wait()
+        self.waiting.append(done)
+
+    def tell(self, error: KafkaUnavailable | None = None) -> None:
+        """What is waiting now is acknowledged, or not."""
+        waiting, self.waiting = self.waiting, []
+        for done in waiting:
+            done(error)
 
     def status(self) -> PartStatus:
         return PartStatus(ok=True)
@@ -53,26 +62,45 @@ def publisher(
     )
 
 
+def publish(publishing: Publisher, store_id: str, records: Sequence[Canonical]) -> list[Exception | None]:
+    """How it ended, once it has."""
+    ends: list[Exception | None] = []
+    publishing.publish(store_id, publishing.seal(records), ends.append)
+    return ends
+
+
 async def test_the_carts_activity_goes_only_after_everything_else_is_acknowledged() -> None:
     sender = Sender()
-    publishing = publisher(sender, [0.0])
-    task = asyncio.create_task(publishing.publish("", publishing.seal(RECORDS)))
-    await asyncio.sleep(0)
+    ends = publish(publisher(sender, [0.0]), "", RECORDS)
     assert sender.sent == [["OrderPlaced", "CustomerUpdated"]]
-    sender.may_acknowledge.set()
-    await task
+    sender.tell()
     assert sender.sent[1:] == [["CartActivity", "CartActivity"]]
+    assert ends == []
+    sender.tell()
+    assert ends == [None]
+
+
+async def test_where_an_order_is_not_acknowledged_the_activity_that_it_ends_is_not_sent() -> None:
+    sender = Sender()
+    ends = publish(publisher(sender, [0.0]), "", RECORDS)
+    error = KafkaUnavailable("no answer")
+    sender.tell(error)
+    assert sender.sent == [["OrderPlaced", "CustomerUpdated"]]
+    assert ends == [error]
+
+
+async def test_where_nothing_is_to_be_sent_nothing_is_waited_for() -> None:
+    assert publish(publisher(Sender(), [0.0]), "", []) == [None]
 
 
 async def test_while_too_many_wait_the_next_is_turned_away_at_once() -> None:
     sender = Sender()
     publishing = publisher(sender, [0.0], max_in_flight=4)
-    task = asyncio.create_task(publishing.publish("", publishing.seal(RECORDS)))
-    await asyncio.sleep(0)
+    publish(publishing, "", RECORDS)
     with pytest.raises(Overloaded):
         publishing.check()
-    sender.may_acknowledge.set()
-    await task
+    sender.tell()
+    sender.tell()
     publishing.check()
 
 
@@ -80,55 +108,56 @@ async def test_while_too_many_wait_the_next_is_turned_away_at_once() -> None:
 async def test_one_store_holds_no_more_than_what_it_leaves_to_others(bounds: dict[str, int]) -> None:
     sender = Sender()
     publishing = publisher(sender, [0.0], **bounds)
-    task = asyncio.create_task(publishing.publish("", publishing.seal(RECORDS)))
-    await asyncio.sleep(0)
+    publish(publishing, "", RECORDS)
     publishing.check()
     with pytest.raises(Overloaded, match="this store"):
-        await publishing.publish("", publishing.seal(RECORDS))
-    others = asyncio.create_task(publishing.publish("other", publishing.seal(OTHERS)))
-    sender.may_acknowledge.set()
-    await asyncio.gather(task, others)
-    await publishing.publish("", publishing.seal(RECORDS))
+        publish(publishing, "", RECORDS)
+    assert publish(publishing, "other", OTHERS) == []
+    sender.tell()
+    sender.tell()
+    publish(publishing, "", RECORDS)
 
 
 async def test_while_one_waits_too_long_others_are_turned_away_and_readiness_says_so() -> None:
     sender = Sender()
     clock = [0.0]
     publishing = publisher(sender, clock)
-    task = asyncio.create_task(publishing.publish("", publishing.seal(RECORDS)))
-    await asyncio.sleep(0)
+    publish(publishing, "", OTHERS)
     publishing.check()
     clock[0] = 2.1
     assert not publishing.status().ok
     with pytest.raises(Overloaded):
-        await publishing.publish("", publishing.seal(RECORDS))
-    sender.may_acknowledge.set()
-    await task
+        publish(publishing, "", RECORDS)
+    sender.tell()
     assert publishing.status().ok
 
 
 async def test_after_a_request_without_acknowledgement_one_at_a_time_tries_until_one_is_acknowledged() -> None:
     sender = Sender()
     publishing = publisher(sender, [0.0])
-
-    async def failing(outgoing: Sequence[Outgoing]) -> None:
-        raise KafkaUnavailable("no answer")
-
-    async def publish() -> None:
-        await publishing.publish("other", publishing.seal(OTHERS))
-
-    acknowledging, sender.send_outgoing = sender.send_outgoing, failing  # type: ignore[method-assign]
-    with pytest.raises(KafkaUnavailable):
-        await publish()
-    sender.send_outgoing = acknowledging  # type: ignore[method-assign]
-    trying = asyncio.create_task(publish())
-    await asyncio.sleep(0)
+    publish(publishing, "other", OTHERS)
+    sender.tell(KafkaUnavailable("no answer"))
+    publish(publishing, "other", OTHERS)
     with pytest.raises(Overloaded, match="one at a time"):
         publishing.check()
-    sender.may_acknowledge.set()
-    await trying
-    together = [asyncio.create_task(publish()) for _ in range(3)]
-    await asyncio.gather(*together)
+    sender.tell()
+    for _ in range(3):
+        publish(publishing, "other", OTHERS)
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"), [(KafkaUnavailable("no answer"), KafkaUnavailable), (QueueFull("full"), Overloaded)]
+)
+async def test_what_the_sender_does_not_take_is_told_and_holds_no_room(
+    raised: Exception, told: type[Exception]
+) -> None:
+    sender = Sender()
+    publishing = publisher(sender, [0.0], max_in_flight=4)
+    sender.fails = raised
+    (end,) = publish(publishing, "", RECORDS)
+    assert isinstance(end, told)
+    sender.fails = None
+    assert publish(publishing, "", RECORDS) == []
 
 
 def test_a_record_that_kafka_would_not_take_is_found_before_it_is_sent() -> None:

@@ -10,8 +10,15 @@ from services.ingest.domain.room import Room
 from services.ingest.turns import Crowded, Turns
 
 
+async def mine(turns: Turns, store_id: str, work: int = 1) -> None:
+    """Returns when it is the store's turn."""
+    turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    turns.call(store_id, work, lambda: None if turn.done() else turn.set_result(None))
+    await turn
+
+
 async def worked(turns: Turns, store_id: str, story: list[str]) -> None:
-    await turns.mine(store_id)
+    await mine(turns, store_id)
     story.append(store_id)
 
 
@@ -32,7 +39,7 @@ async def test_without_a_crowd_nobody_waits() -> None:
     assert turns.now()
     assert turns.now()
     assert not turns.now()
-    await turns.mine("a")
+    await mine(turns, "a")
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert turns.now()
@@ -44,7 +51,7 @@ async def test_long_work_of_one_store_does_not_go_before_the_short_work_of_anoth
 
     async def batch() -> None:
         for _ in range(10):
-            await turns.mine("flood", 10)
+            await mine(turns, "flood", 10)
             done.append("flood")
 
     flood = [asyncio.create_task(batch()) for _ in range(20)]
@@ -68,7 +75,7 @@ async def test_one_store_cannot_fill_the_queue() -> None:
     assert "quiet" in story
 
 
-async def test_who_left_while_waiting_takes_no_turn() -> None:
+async def test_who_left_while_waiting_keeps_nobody_from_a_turn() -> None:
     turns = Turns(each_pass=1, most_waiting=20)
     story: list[str] = []
     first, leaving, staying = (asyncio.create_task(worked(turns, "a", story)) for _ in range(3))

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx2
 import pytest
@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from tests.eventually import eventually
 from tests.unit.library.sample_service import sample_settings
 from trolleybus.http import Problem, Readiness, create_app
-from trolleybus.http.fast import FastPaths, Incoming
+from trolleybus.http.fast import Answered, FastPaths, Whole
 from trolleybus.http.metrics import HttpMetrics
 from trolleybus.http.protocol import LARGEST_BODY
 from trolleybus.runtime import listen, serve
@@ -36,7 +36,22 @@ class Server:
     held: asyncio.Event
     began: int = 0
 
-    async def take(self, request: Incoming) -> bytes:
+    told: list[Answered] = field(default_factory=list)
+
+    def take(self, request: Whole, answered: Answered) -> None:
+        body = request.whole()
+        if body == b"bad at once":
+            self.began += 1
+            raise bad()
+        if body == b"tell at once":
+            answered(lambda: b"told")
+        elif body == b"tell":
+            self.began += 1
+            self.told.append(answered)
+        else:
+            answered(self.later(request))
+
+    async def later(self, request: Whole) -> bytes:
         self.began += 1
         body = await request.body()
         if body == b"hold":
@@ -239,6 +254,58 @@ def _lines(answer: bytes) -> list[bytes]:
     return [body, *(line for line in head.lower().split(b"\r\n") if not line.startswith(b"date:"))]
 
 
+async def test_an_answer_that_is_told_later_is_sent_then_and_the_next_request_after_it(server: Server) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(post(b"tell") + post(b"b"))
+
+    async def begun() -> bool:
+        return server.began == 1
+
+    await eventually(begun)
+    server.told[0](lambda: b"told")
+    got = await _read(reader, 2)
+    writer.close()
+    assert got.index(b"told") < got.index(b'"slow 1"')
+    assert server.counted(202) == 1
+
+
+async def test_an_answer_may_be_told_before_anything_is_waited_for(server: Server) -> None:
+    assert (await server.talk(post(b"tell at once"))).endswith(b"told")
+
+
+@pytest.mark.parametrize("error", [bad(), RuntimeError("a mistake of ours")])
+async def test_what_goes_wrong_later_is_told_as_what_goes_wrong_at_once(server: Server, error: Exception) -> None:
+    def answer() -> bytes:
+        raise error
+
+    talk = asyncio.create_task(server.talk(post(b"tell", x_request_id="r")))
+
+    async def begun() -> bool:
+        return server.began == 1
+
+    await eventually(begun)
+    server.told[0](answer)
+    later = await talk
+    at_once = await server.talk(post(b"bad at once" if isinstance(error, Problem) else b"broken", x_request_id="r"))
+    assert sorted(_lines(later)) == sorted(_lines(at_once))
+
+
+async def test_an_answer_that_is_told_to_a_client_who_left_harms_nobody(server: Server) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(post(b"tell"))
+    await writer.drain()
+
+    async def begun() -> bool:
+        return server.began == 1
+
+    await eventually(begun)
+    writer.close()
+    await writer.wait_closed()
+    assert (await server.talk(post(b"x"))).endswith(b"fast 1 x ")
+    server.told[0](lambda: b"told")
+    assert (await server.talk(post(b"y"))).endswith(b"fast 1 y ")
+
+
 async def test_a_browser_that_asks_for_a_page_gets_the_problem_as_one(server: Server) -> None:
     got = await server.talk(post(b"bad", accept="text/html,*/*;q=0.8"))
     assert b"text/html" in got
@@ -292,3 +359,15 @@ async def test_a_service_that_ends_answers_what_it_has_begun() -> None:
         await eventually(begun)
         asyncio.get_running_loop().call_later(0.2, server.held.set)  # While it drains.
     assert (await talk).endswith(b"fast 4 hold ")
+
+
+async def test_a_service_that_ends_sends_what_is_told_while_it_drains() -> None:
+    async with serving() as server:
+        talk = asyncio.create_task(server.talk(post(b"tell")))
+
+        async def begun() -> bool:
+            return server.began == 1
+
+        await eventually(begun)
+        asyncio.get_running_loop().call_later(0.2, lambda: server.told[0](lambda: b"told"))
+    assert (await talk).endswith(b"told")
