@@ -33,7 +33,12 @@ RECEIVED = 1_772_000_000_000
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 ODDITIES: st.SearchStrategy[Any] = st.none() | st.booleans() | st.integers() | st.floats() | st.just({}) | st.just([])
-IDS = st.sampled_from(["c1", " c1 ", "shopper@example.com", "x" * 200, "x" * 201, "", " ", "a\0b", "é"]) | ODDITIES
+IDS = (
+    st.sampled_from(
+        ["c1", " c1 ", "shopper@example.com", "x" * 200, "x" * 201, "", " ", "a\0b", "é", "a\x7fb", "é\xa0", "\u200bc"]
+    )
+    | ODDITIES
+)
 TEXTS = st.sampled_from(["Lamp", "", "x" * 501, "a\0b", "\x1c", "\ud800", "é"]) | ODDITIES
 PRICES = st.sampled_from(["24.90", " 1 ", "1e3", "0.001", "-1", "NaN", "1e10", 24.9, 0, -0.0, 10**11, True]) | ODDITIES
 TIMES = ODDITIES | st.sampled_from(
@@ -258,6 +263,25 @@ def test_in_the_corners_both_ways_say_the_same(more: dict[str, Any], is_public: 
     arrival = Arrival(store=store, hasher=HASHER, received_at=RECEIVED, is_public=is_public)
     event = {"event": "cart_updated", "event_id": "e1", "cart_id": "c1", "lines": [], **more}
     assert compare(json.dumps(event).encode(), arrival) is is_short
+
+
+@pytest.mark.parametrize(
+    ("text", "is_short"),
+    [
+        ("é", True),
+        ("ランプ", True),
+        ("a b", True),
+        ("a\x7fb", False),
+        ("é\xa0", False),
+        ("\u200bé", False),
+        ("a ", False),
+    ],
+)
+@pytest.mark.parametrize("name", ["event_id", "cart_id", "session_id", "customer_id", "step"])
+def test_only_ids_in_their_one_form_go_the_short_way(name: str, text: str, is_short: bool) -> None:
+    arrival = Arrival(store=StoreConfig(store_id="shop", currency="EUR"), hasher=HASHER, received_at=RECEIVED)
+    event = {"event": "cart_emptied", "event_id": "e1", "cart_id": "c1", name: text}
+    assert compare(json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode(), arrival) is is_short
 
 
 def test_a_browser_that_says_it_is_a_robot_goes_the_long_way_to_its_mark() -> None:
