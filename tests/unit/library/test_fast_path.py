@@ -44,6 +44,7 @@ class Server:
             self.began += 1
             raise bad()
         if body == b"tell at once":
+            self.began += 1
             answered(lambda: b"told")
         elif body == b"tell":
             self.began += 1
@@ -329,6 +330,14 @@ async def test_whoever_wants_the_connection_closed_gets_that(server: Server) -> 
     got = await server.talk(post(b"a", connection="close") + post(b"b"), answers=2)
     assert b"connection: close" in got
     assert _whole(got) == 1
+
+
+@pytest.mark.parametrize("body", [b"bad at once", b"tell at once", b"a"])
+async def test_what_comes_after_the_wish_to_close_is_not_taken(server: Server, body: bytes) -> None:
+    got = await server.talk(post(body, connection="close") + post(b"b"), answers=2)
+    assert b"connection: close" in got
+    assert _whole(got) == 1
+    assert server.began == 1
 
 
 @pytest.mark.parametrize(
