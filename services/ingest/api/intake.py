@@ -6,30 +6,28 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
-import orjson
 from pydantic import ValidationError
 from starlette.responses import Response
 
 from services.ingest.adapters.native_plain import PlainCartEvent
 from services.ingest.adapters.seam import Arrival, Refused
+from services.ingest.api.answers import answer_of, behind, too_many
 from services.ingest.api.bodies import Items, body_of, expect_json, hash_of, idempotency_key, items_in
+from services.ingest.api.browsers import browser_of, country_in
 from services.ingest.api.callers import Caller, Callers, Directory
 from services.ingest.api.payloads import Payload, flaws_of
 from services.ingest.api.quick import Odd
-from services.ingest.domain import marks
-from services.ingest.domain.pace import Pace
+from services.ingest.domain.pace import Pace, paced
 from services.ingest.domain.refusals import Refusals
 from services.ingest.domain.sealed import Sealed
 from services.ingest.domain.translation import Event, Translation
-from services.ingest.gateway import Accepted, Gateway, KafkaUnavailable, Overloaded, Result
+from services.ingest.gateway import Gateway, KafkaUnavailable, Overloaded, Result
 from services.ingest.limiter import RateLimiter, Verdict
 from services.ingest.metrics import IngestMetrics
 from services.ingest.publisher import Publisher
 from services.ingest.turns import Crowded, Turns
-from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.identity import IdentityHasher
-from trolleybus.contracts.stores import StoreConfig
-from trolleybus.http import FieldError, Problem
+from trolleybus.http import Problem
 from trolleybus.http.fast import Answer, Answered, Incoming, Whole
 from trolleybus.telemetry import get_logger
 
@@ -139,7 +137,7 @@ class Intake:
                 return await self._by_the_long_way(body, endpoint, arrival, caller, key)
         else:
             events = await self._by_the_model(batch, endpoint, arrival, caller, key)
-        return _answer(await self.take(caller, endpoint.source, events), batch)
+        return answer_of(await self.take(caller, endpoint.source, events), batch)
 
     def begin(self, request: Whole, answered: Answered, endpoint: Endpoint[P]) -> None:
         """As answer, without waiting for anything but a turn and Kafka's acknowledgement, as far as that goes."""
@@ -182,13 +180,13 @@ class Intake:
         except Odd:
             return self._by_the_long_way(plain.request.whole(), endpoint, plain.arrival, caller, key)
         if caller.is_public:
-            events = [self._paced(event, caller.store) for event in events]
+            events = [paced(self._pace, event, caller.store) for event in events]
         try:
             told = partial(self._told, caller, batch, plain.answered)
             if self._gateway.begin(caller.store.store_id, endpoint.source, events, told):
                 return None
         except Overloaded as error:
-            raise _behind(str(error)) from None
+            raise behind(str(error)) from None
         return self._settled(caller, endpoint.source, events, batch)
 
     def _told(
@@ -196,13 +194,13 @@ class Intake:
     ) -> None:
         def answer() -> bytes:
             if isinstance(told, list):
-                return _answer(told, batch)
+                return answer_of(told, batch)
             raise self._not_taken(told, caller, len(batch.items))
 
         answered(answer)
 
     async def _settled(self, caller: Caller, source: str, events: Sequence[Event], batch: Items) -> bytes:
-        return _answer(await self._hand_over(caller, source, events), batch)
+        return answer_of(await self._hand_over(caller, source, events), batch)
 
     async def _by_the_long_way(
         self, body: bytes, endpoint: Endpoint[P], arrival: Arrival, caller: Caller, key: str
@@ -210,7 +208,7 @@ class Intake:
         """What the short way found odd."""
         items = items_in(body, endpoint.list_name, self._max_events)
         events = await self._by_the_model(items, endpoint, arrival, caller, key)
-        return _answer(await self.take(caller, endpoint.source, events), items)
+        return answer_of(await self.take(caller, endpoint.source, events), items)
 
     def _arrival(self, request: Incoming, caller: Caller, received_at: int, sent_at: int | None) -> Arrival:
         return Arrival(
@@ -261,7 +259,9 @@ class Intake:
     async def take(self, caller: Caller, source: str, events: Sequence[Event | Refused]) -> list[Result]:
         """A result an event, when Kafka has all that were not refused; 503 otherwise."""
         if caller.is_public:
-            events = [event if isinstance(event, Refused) else self._paced(event, caller.store) for event in events]
+            events = [
+                event if isinstance(event, Refused) else paced(self._pace, event, caller.store) for event in events
+            ]
         return await self._hand_over(caller, source, events)
 
     async def _hand_over(self, caller: Caller, source: str, events: Sequence[Event | Refused]) -> list[Result]:
@@ -272,18 +272,9 @@ class Intake:
 
     def _not_taken(self, error: KafkaUnavailable | Overloaded, caller: Caller, events: int) -> Problem:
         if isinstance(error, Overloaded):
-            return _behind(str(error))
+            return behind(str(error))
         logger.warning("kafka did not acknowledge", store=caller.store.store_id, events=events, error=str(error))
-        return _behind("Kafka did not acknowledge; send the same again, nothing will count twice")
-
-    def _paced(self, event: Event, store: StoreConfig) -> Event:
-        """Marked, where its shopper does more than a person can."""
-        paced = event if isinstance(event, Sealed) else _unmarked_activity(event)
-        if paced is None or marks.BOT in store.unmarked:
-            return event
-        if not self._pace.is_beyond(store.store_id, paced.customer_id, paced.occurred_at):
-            return event
-        return _marked(event.long_form() if isinstance(event, Sealed) else event)
+        return behind("Kafka did not acknowledge; send the same again, nothing will count twice")
 
     def country_of(self, request: Incoming) -> str:
         """Where the shopper is, as the proxy before the gateway says; "" where it does not."""
@@ -294,7 +285,7 @@ class Intake:
         try:
             self._publisher.check()
         except Overloaded as error:
-            raise _behind(str(error)) from None
+            raise behind(str(error)) from None
 
     async def limit(self, caller: Caller, scope: str, events: int) -> None:
         """429 where the store or the key has sent too many events; else returns when it is the store's turn."""
@@ -317,7 +308,7 @@ class Intake:
             self._turns.call(caller.store.store_id, work, go)
         except Crowded as error:
             self._metrics.turned_away.labels("crowded").inc()
-            raise _behind(str(error)) from None
+            raise behind(str(error)) from None
 
     async def _refuse(self, caller: Caller, verdict: Verdict, scope: str) -> NoReturn:
         """429, told at once or, where many of the store's come, late."""
@@ -325,43 +316,7 @@ class Intake:
         if wait_s:
             await asyncio.sleep(wait_s)
         self._metrics.turned_away.labels("rate_limit").inc()
-        limit = verdict.limit
-        raise Problem(
-            429,
-            "Too many events",
-            f"at most {limit.per_second} events a second here",
-            headers={
-                "Retry-After": str(verdict.retry_after_s),
-                "RateLimit-Policy": f'"{scope}";q={limit.burst};w={max(1, limit.burst // limit.per_second)}',
-                "RateLimit": f'"{scope}";r={verdict.remaining};t={verdict.retry_after_s}',
-            },
-        )
-
-
-def _unmarked_activity(event: Translation) -> CartActivity | None:
-    """Activity stands last, where an event has any."""
-    last = event.records[-1] if event.records else None
-    return last if isinstance(last, CartActivity) and marks.BOT not in last.marks else None
-
-
-def _marked(event: Translation) -> Translation:
-    *others, activity = event.records
-    if not isinstance(activity, CartActivity):
-        raise TypeError(f"only activity is marked, not {activity!r}")
-    return replace(event, records=(*others, replace(activity, marks=(*activity.marks, marks.BOT))))
-
-
-def browser_of(request: Incoming) -> str:
-    """The agent of a shopper's browser, which names where its page is from; of others it is not the shopper's."""
-    return request.headers.get("user-agent", "") if "origin" in request.headers else ""
-
-
-def country_in(request: Incoming, header: str) -> str:
-    """The country that a header names, for a shopper's browser; where a server sends, it is not the shopper's."""
-    found = request.headers.get(header, "") if "origin" in request.headers else ""
-    return (
-        found if len(found) == 2 and found.isascii() and found.isalpha() and found.isupper() and found != "XX" else ""
-    )
+        raise too_many(verdict, scope)
 
 
 def _read(item: Any, endpoint: Endpoint[P], arrival: Arrival) -> Translation | Refused:
@@ -379,28 +334,3 @@ def _read(item: Any, endpoint: Endpoint[P], arrival: Arrival) -> Translation | R
 
 def _raise(error: Exception) -> NoReturn:
     raise error
-
-
-def _answer(results: list[Result], batch: Items) -> bytes:
-    if not batch.is_batch and isinstance(results[0], Refused):
-        errors = [FieldError(flaw.field, flaw.detail) for flaw in results[0].errors]
-        raise Problem(422, "Some fields are not valid", f"{len(errors)} not valid", errors=errors)
-    body = {"results": [shown(result, batch.pointer(index)) for index, result in enumerate(results)]}
-    return orjson.dumps(body)
-
-
-def shown(result: Result, at: str) -> dict[str, Any]:
-    """A result as the answer has it; `at` is the JSON pointer to its event."""
-    if isinstance(result, Accepted):
-        told: dict[str, Any] = {"status": "accepted", "id": result.event_id}
-        if result.left_out:
-            told["warnings"] = [{"field": at + flaw.field, "detail": flaw.detail} for flaw in result.left_out]
-        return told
-    return {
-        "status": "refused",
-        "errors": [{"field": at + flaw.field, "detail": flaw.detail} for flaw in result.errors],
-    }
-
-
-def _behind(detail: str) -> Problem:
-    return Problem(503, "Not taken", detail, headers={"Retry-After": "2"})

@@ -13,10 +13,12 @@ from services.ingest.adapters import segment
 from services.ingest.adapters.fields import Fields
 from services.ingest.adapters.seam import Arrival, Refused
 from services.ingest.adapters.segment.history import imported
+from services.ingest.api.answers import shown
 from services.ingest.api.bodies import hash_of, idempotency_key, parse
+from services.ingest.api.browsers import browser_of
 from services.ingest.api.callers import Caller
 from services.ingest.api.compression import plain_body
-from services.ingest.api.intake import A_TURN, Intake, browser_of, shown
+from services.ingest.api.intake import A_TURN, Intake
 from services.ingest.domain.access import IMPORTS, SEGMENT
 from services.ingest.domain.translation import Translation, tied
 from trolleybus.http import Problem

@@ -10,9 +10,10 @@ from fastapi import APIRouter, Request, Response
 from services.ingest.adapters import shopify
 from services.ingest.adapters.seam import Arrival, Refused
 from services.ingest.adapters.shopify.delivery import SIGNATURE, Delivery, delivery_of, is_signed
+from services.ingest.api.answers import shown
 from services.ingest.api.bodies import hash_of, parse
 from services.ingest.api.callers import Caller
-from services.ingest.api.intake import Intake, shown
+from services.ingest.api.intake import Intake
 from services.ingest.domain.translation import Translation
 from services.ingest.integrations.directory import Link, NotKnown, ShopifyLink
 from services.ingest.metrics import IngestMetrics

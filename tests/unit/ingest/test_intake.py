@@ -12,8 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from services.ingest.adapters.native_plain import Sealer
 from services.ingest.adapters.seam import Refused
+from services.ingest.api.browsers import country_in
 from services.ingest.api.callers import Caller
-from services.ingest.api.intake import A_TURN, Intake, country_in
+from services.ingest.api.intake import A_TURN, Intake
 from services.ingest.api.routes import track
 from services.ingest.domain import marks
 from services.ingest.domain.buckets import Limit
