@@ -62,9 +62,7 @@ async def test_what_is_fatal_to_the_producer_makes_one_new_one_and_hangs_nobody(
             assert sender._kafka is second
 
 
-async def test_what_goes_wrong_with_one_acknowledgement_keeps_no_other_waiting(
-    env: dict[str, str], caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_what_goes_wrong_with_one_acknowledgement_keeps_no_other_waiting(env: dict[str, str]) -> None:
     async with world(env, f"sender-{uuid.uuid4().hex[:6]}.") as around:
         one = Outgoing(around.topics["cart.activity"].full_name, b"key", b"value", [])
         async with Sender(env["KAFKA_BOOTSTRAP_SERVERS"], timeout_s=10, most_records=1000, most_bytes=10**7) as sender:

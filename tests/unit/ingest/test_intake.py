@@ -1,4 +1,4 @@
-"""What the intake reads of a request besides its body, and how it refuses."""
+"""What the intake reads of a request besides its body, how it refuses, and when it answers what is plain."""
 
 import asyncio
 import json

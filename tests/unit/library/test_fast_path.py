@@ -65,6 +65,9 @@ class Server:
             return current_traceparent().encode()
         return b"fast %d %s %s" % (len(body), body[:20], dict(request.query_params).get("q", "").encode())
 
+    async def has_begun(self) -> bool:
+        return self.began == 1
+
     async def talk(self, *parts: bytes, answers: int = 1) -> bytes:
         """What comes back on one connection for these bytes, until there are so many answers or it is closed."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -196,11 +199,7 @@ async def test_one_connection_takes_many_and_fast_and_slow_take_turns(server: Se
 
 async def test_requests_that_come_while_one_is_answered_wait_and_are_answered_in_order(server: Server) -> None:
     talk = asyncio.create_task(server.talk(post(b"hold") + post(b"b") + post(b"bad"), answers=3))
-
-    async def begun() -> bool:
-        return server.began == 1
-
-    await eventually(begun)
+    await eventually(server.has_begun)
     server.held.set()
     got = await talk
     assert got.index(b"fast 4 hold") < got.index(b'"slow 1"') < got.index(b'"slow 3"')
@@ -223,11 +222,7 @@ async def test_a_client_that_leaves_before_the_answer_harms_nobody(server: Serve
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(post(b"hold"))
     await writer.drain()
-
-    async def begun() -> bool:
-        return server.began == 1
-
-    await eventually(begun)
+    await eventually(server.has_begun)
     writer.close()
     await writer.wait_closed()
     assert (await server.talk(post(b"x"))).endswith(b"fast 1 x ")
@@ -258,11 +253,7 @@ def _lines(answer: bytes) -> list[bytes]:
 async def test_an_answer_that_is_told_later_is_sent_then_and_the_next_request_after_it(server: Server) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(post(b"tell") + post(b"b"))
-
-    async def begun() -> bool:
-        return server.began == 1
-
-    await eventually(begun)
+    await eventually(server.has_begun)
     server.told[0](lambda: b"told")
     got = await _read(reader, 2)
     writer.close()
@@ -280,11 +271,7 @@ async def test_what_goes_wrong_later_is_told_as_what_goes_wrong_at_once(server: 
         raise error
 
     talk = asyncio.create_task(server.talk(post(b"tell", x_request_id="r")))
-
-    async def begun() -> bool:
-        return server.began == 1
-
-    await eventually(begun)
+    await eventually(server.has_begun)
     server.told[0](answer)
     later = await talk
     at_once = await server.talk(post(b"bad at once" if isinstance(error, Problem) else b"broken", x_request_id="r"))
@@ -295,16 +282,13 @@ async def test_an_answer_that_is_told_to_a_client_who_left_harms_nobody(server: 
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(post(b"tell"))
     await writer.drain()
-
-    async def begun() -> bool:
-        return server.began == 1
-
-    await eventually(begun)
+    await eventually(server.has_begun)
     writer.close()
     await writer.wait_closed()
     assert (await server.talk(post(b"x"))).endswith(b"fast 1 x ")
     server.told[0](lambda: b"told")
     assert (await server.talk(post(b"y"))).endswith(b"fast 1 y ")
+    assert server.counted(202) == 3
 
 
 async def test_a_browser_that_asks_for_a_page_gets_the_problem_as_one(server: Server) -> None:
@@ -361,11 +345,7 @@ async def test_whatever_is_odd_goes_the_frameworks_way(server: Server, odd: byte
 async def test_a_service_that_ends_answers_what_it_has_begun() -> None:
     async with serving() as server:
         talk = asyncio.create_task(server.talk(post(b"hold")))
-
-        async def begun() -> bool:
-            return server.began == 1
-
-        await eventually(begun)
+        await eventually(server.has_begun)
         asyncio.get_running_loop().call_later(0.2, server.held.set)  # While it drains.
     assert (await talk).endswith(b"fast 4 hold ")
 
@@ -373,10 +353,6 @@ async def test_a_service_that_ends_answers_what_it_has_begun() -> None:
 async def test_a_service_that_ends_sends_what_is_told_while_it_drains() -> None:
     async with serving() as server:
         talk = asyncio.create_task(server.talk(post(b"tell")))
-
-        async def begun() -> bool:
-            return server.began == 1
-
-        await eventually(begun)
+        await eventually(server.has_begun)
         asyncio.get_running_loop().call_later(0.2, lambda: server.told[0](lambda: b"told"))
     assert (await talk).endswith(b"told")
