@@ -145,13 +145,16 @@ async def measure(ground: Ground) -> AsyncIterator[Figure]:
 
 
 async def _at_half_peak(programs: _Programs, events: Sequence[str], rate: float) -> Figure:
-    found = []
+    found, first = [], []
     for _ in range(RUNS):
         with programs.running(OURS) as run:
             await answering(f"http://127.0.0.1:{run.port}/readyz")
-            run.load(events, CONNECTIONS, 1.0, rate)
+            first.append(run.load(events, CONNECTIONS, SHOPPERS / rate, rate)["p99_ms"])
             found.append(run.load(events, CONNECTIONS, SECONDS, rate)["p99_ms"])
-    note = f"at {rate:.0f} requests/s, from when a request was due; {RUNS} runs of {SECONDS:g} s, {CONNECTIONS} connections"
+    note = (
+        f"at {rate:.0f} requests/s, from when a request was due; {RUNS} runs of {SECONDS:g} s, {CONNECTIONS} connections; "
+        f"before them, while the process met each of {SHOPPERS:,} shoppers for the first time, {median(first):.0f} ms"
+    )
     return Figure(name="gateway.p99_ms_at_half_peak", value=round(median(found), 2), unit="ms", note=note)
 
 

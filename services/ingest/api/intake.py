@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
@@ -25,10 +26,10 @@ from services.ingest.gateway import Gateway, KafkaUnavailable, Overloaded, Resul
 from services.ingest.limiter import RateLimiter, Verdict
 from services.ingest.metrics import IngestMetrics
 from services.ingest.publisher import Publisher
-from services.ingest.turns import Crowded, Turns
+from services.ingest.turns import Crowded, Go, Turns
 from trolleybus.contracts.identity import IdentityHasher
 from trolleybus.http import Problem
-from trolleybus.http.fast import Answer, Answered, Incoming, Whole
+from trolleybus.http.fast import Answered, Incoming, Whole
 from trolleybus.telemetry import get_logger
 
 logger = get_logger(__name__)
@@ -76,6 +77,8 @@ class _Plain(Generic[P]):
     caller: Caller
     batch: Items
     arrival: Arrival
+    context: Context
+    events: Sequence[Event] = ()
 
 
 class Intake:
@@ -155,52 +158,90 @@ class Intake:
             if batch is not None and len(batch.items) <= self._most_at_once:
                 self._uses.note(caller.store.store_id, caller.key.key_id, received_at)
                 arrival = self._arrival(request, caller, received_at, batch.sent_at)
-                plain = _Plain(request, answered, endpoint, way, caller, batch, arrival)
-                self._in_turn(caller, len(batch.items), partial(self._go, plain))
+                plain = _Plain(request, answered, endpoint, way, caller, batch, arrival, copy_context())
+                self._in_turn(caller, len(batch.items), self._go, plain)
                 return
         answered(self.answer(request, endpoint))
 
-    def _go(self, plain: "_Plain[P]") -> None:
+    def _go(self, waited: "Sequence[_Plain[P]]") -> None:
+        """It is the store's turn: what one caller sent to one endpoint goes to Kafka together, each with its own answer."""
+        groups: dict[tuple[int, int], list[_Plain[P]]] = {}
+        for one in waited:
+            groups.setdefault((id(one.caller), id(one.endpoint)), []).append(one)
+        for group in groups.values():
+            self._go_together(group)
+
+    def _go_together(self, group: "Sequence[_Plain[P]]") -> None:
+        caller, endpoint = group[0].caller, group[0].endpoint
         try:
-            answer = self._answer_of(plain)
+            number = sum([len(one.batch.items) for one in group])
+            verdict = self._limiter.take(caller.store, caller.key, endpoint.scope, number)
+            if verdict is None or not verdict.allowed:
+                self._go_singly(group)
+                return
+            ready = [one for one in group if one.context.run(self._seal, one)]
+            if ready:
+                self._begin(ready)
         except Exception as error:  # noqa: BLE001 - told as the answer
-            answer = partial(_raise, error)
-        if answer is not None:
-            plain.answered(answer)
+            for one in group:
+                one.answered(partial(_raise, error))
 
-    def _answer_of(self, plain: "_Plain[P]") -> Answer | None:
-        """What remains; None where that is Kafka's acknowledgement alone."""
-        caller, endpoint, batch = plain.caller, plain.endpoint, plain.batch
-        verdict = self._limiter.take(caller.store, caller.key, endpoint.scope, len(batch.items))
-        if verdict is None or not verdict.allowed:
-            return self.answer(plain.request, endpoint)
-        key = idempotency_key(plain.request)
+    def _go_singly(self, group: "Sequence[_Plain[P]]") -> None:
+        """Some of them, where there is no room for all."""
+        if len(group) > 1:
+            for one in group:
+                self._go_together([one])
+        else:
+            group[0].answered(self.answer(group[0].request, group[0].endpoint))
+
+    def _seal(self, plain: "_Plain[P]") -> bool:
+        """Whether it is ready to be sent; else it was answered."""
+        caller = plain.caller
         try:
-            events: list[Event] = [plain.way.seal(event, plain.arrival) for event in batch.items]
+            key = idempotency_key(plain.request)
+            events: list[Event] = [plain.way.seal(event, plain.arrival) for event in plain.batch.items]
         except Odd:
-            return self._by_the_long_way(plain.request.whole(), endpoint, plain.arrival, caller, key)
-        if caller.is_public:
-            events = [paced(self._pace, event, caller.store) for event in events]
+            body = plain.request.whole()
+            plain.answered(self._by_the_long_way(body, plain.endpoint, plain.arrival, caller, key))
+            return False
+        except Problem as problem:
+            plain.answered(partial(_raise, problem))
+            return False
+        plain.events = [paced(self._pace, event, caller.store) for event in events] if caller.is_public else events
+        return True
+
+    def _begin(self, ready: "Sequence[_Plain[P]]") -> None:
+        caller, endpoint = ready[0].caller, ready[0].endpoint
+        events = [event for one in ready for event in one.events]
         try:
-            told = partial(self._told, caller, batch, plain.answered)
-            if self._gateway.begin(caller.store.store_id, endpoint.source, events, told):
-                return None
+            if self._gateway.begin(caller.store.store_id, endpoint.source, events, partial(self._told, ready)):
+                return
         except Overloaded as error:
-            raise behind(str(error)) from None
-        return self._settled(caller, endpoint.source, events, batch)
+            problem = behind(str(error))
+            for one in ready:
+                one.answered(partial(_raise, problem))
+            return
+        if len(ready) > 1:  # Of one of them something must be asked first.
+            for one in ready:
+                self._begin([one])
+        else:
+            ready[0].answered(self._settled(ready[0]))
 
-    def _told(
-        self, caller: Caller, batch: Items, answered: Answered, told: list[Result] | KafkaUnavailable | Overloaded
-    ) -> None:
-        def answer() -> bytes:
-            if isinstance(told, list):
-                return answer_of(told, batch)
-            raise self._not_taken(told, caller, len(batch.items))
+    def _told(self, ready: "Sequence[_Plain[P]]", told: list[Result] | KafkaUnavailable | Overloaded) -> None:
+        if not isinstance(told, list):
+            problem = self._not_taken(told, ready[0].caller, sum([len(one.events) for one in ready]))
+            for one in ready:
+                one.answered(partial(_raise, problem))
+            return
+        at = 0
+        for one in ready:
+            results = told[at : at + len(one.events)]
+            at += len(results)
+            one.answered(partial(answer_of, results, one.batch))
 
-        answered(answer)
-
-    async def _settled(self, caller: Caller, source: str, events: Sequence[Event], batch: Items) -> bytes:
-        return answer_of(await self._hand_over(caller, source, events), batch)
+    async def _settled(self, plain: "_Plain[P]") -> bytes:
+        results = await self._hand_over(plain.caller, plain.endpoint.source, plain.events)
+        return answer_of(results, plain.batch)
 
     async def _by_the_long_way(
         self, body: bytes, endpoint: Endpoint[P], arrival: Arrival, caller: Caller, key: str
@@ -300,12 +341,12 @@ class Intake:
         if self._turns.now(work):
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._in_turn(caller, work, lambda: None if turn.done() else turn.set_result(None))
+        self._in_turn(caller, work, _wake, turn)
         await turn
 
-    def _in_turn(self, caller: Caller, work: int, go: Callable[[], None]) -> None:
+    def _in_turn(self, caller: Caller, work: int, go: Go, thing: object) -> None:
         try:
-            self._turns.call(caller.store.store_id, work, go)
+            self._turns.call(caller.store.store_id, work, go, thing)
         except Crowded as error:
             self._metrics.turned_away.labels("crowded").inc()
             raise behind(str(error)) from None
@@ -330,6 +371,12 @@ def _read(item: Any, endpoint: Endpoint[P], arrival: Arrival) -> Translation | R
         return Refused(*flaws_of(error, endpoint.payload))
     except Refused as refused:
         return refused
+
+
+def _wake(turns: "Sequence[asyncio.Future[None]]") -> None:
+    for turn in turns:
+        if not turn.done():
+            turn.set_result(None)
 
 
 def _raise(error: Exception) -> NoReturn:

@@ -17,7 +17,7 @@ from services.ingest.domain.people import Identity
 from services.ingest.domain.persons import Person
 from services.ingest.domain.remembering import Sighting
 from services.ingest.identity import learning
-from services.ingest.identity.memory import Memory
+from services.ingest.identity.memory import BELIEVED_S, Memory
 from services.ingest.identity.space import IdentitySpace
 from services.ingest.metrics import IngestMetrics
 from services.ingest.valkey import Valkey
@@ -62,8 +62,8 @@ class IdentityMap:
         return self._memory.person(identity)
 
     def has(self, identities: Iterable[Identity]) -> bool:
-        """Whether all were asked for lately."""
-        return self._memory.has(identities, self._clock())
+        """Whether all were asked for lately: what is no longer fresh is asked for when it is noted."""
+        return self._memory.are_fresh(identities, self._clock(), BELIEVED_S)
 
     async def fetch(self, identities: Iterable[str]) -> bool:
         """Ask Valkey whose they are; False where it is away. All who ask in one pass of the event loop share a question."""
@@ -98,7 +98,7 @@ class IdentityMap:
         """Learn from events that Kafka has. This process knows at once, the others when it is written."""
         now = self._clock()
         for sighting in sightings:
-            if self._memory.has(sighting.identities, now) and not self._memory.see(sighting, now):
+            if self._memory.are_fresh(sighting.identities, now) and not self._memory.see(sighting, now):
                 continue
             self._number += 1
             self._unwritten[self._number] = sighting

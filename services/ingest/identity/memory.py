@@ -6,8 +6,10 @@ from services.ingest.domain.people import Identity
 from services.ingest.domain.persons import Person, affected, learn, nothing_new_until
 from services.ingest.domain.remembering import Sighting
 
-LIFE_S = 10.0
-"""How old an answer may be where another would do no harm: long enough for one visitor's clicks."""
+FRESH_S = 10.0
+"""An older answer is asked for anew when its shopper is seen again, beside what that event is answered."""
+BELIEVED_S = 60.0
+"""How old an answer may be for an event that names its cart; what is older is asked for first."""
 MOST = 20_000
 
 _Entry = tuple[Person | None, float]
@@ -28,15 +30,15 @@ class Memory:
         return entry[0] if entry is not None else None
 
     def is_fresh(self, identity: str, now: float) -> bool:
-        """Whether it was asked for lately, whatever the answer was."""
+        """Whether it was asked for just now, whatever the answer was."""
         entry = self._young.get(identity) or self._entry(identity)
-        return entry is not None and now - entry[1] < LIFE_S
+        return entry is not None and now - entry[1] < FRESH_S
 
-    def has(self, identities: Iterable[Identity], now: float) -> bool:
-        """Whether all are fresh."""
+    def are_fresh(self, identities: Iterable[Identity], now: float, for_s: float = FRESH_S) -> bool:
+        """Whether all were asked for less than so many seconds ago."""
         for one in identities:
             entry = self._young.get(one.hash) or self._entry(one.hash)
-            if entry is None or now - entry[1] >= LIFE_S:
+            if entry is None or now - entry[1] >= for_s:
                 return False
         return True
 

@@ -11,6 +11,7 @@ from services.ingest.domain.people import Identity
 from services.ingest.domain.remembering import Sighting
 from services.ingest.identity import map as map_module
 from services.ingest.identity.map import IdentityMap
+from services.ingest.identity.memory import BELIEVED_S, FRESH_S
 from services.ingest.metrics import IngestMetrics
 from services.ingest.valkey import Valkey
 from tests.eventually import eventually
@@ -98,6 +99,32 @@ async def test_what_is_learned_in_many_passes_is_gathered_and_written_at_once(
     await identities.aclose()
     assert valkey.asked == [hashes]
     assert not identities._unwritten
+
+
+async def test_who_was_met_a_while_ago_is_believed_and_asked_for_anew_beside_the_answer(valkey: Empty) -> None:
+    now = [100.0]
+    identities = IdentityMap(cast(Valkey, valkey), IngestMetrics(CollectorRegistry()), lambda: now[0])
+    shopper = (Identity("anonymous", OURS, "ours"),)
+    sighting = Sighting(shopper, "cart", False, 1_700_000_000_000)
+    await identities.fetch([OURS])
+    identities.note([sighting])
+    await identities.aclose()
+    valkey.asked.clear()
+
+    now[0] += FRESH_S - 1
+    identities.note([sighting])
+    await identities.aclose()
+    assert not valkey.asked
+
+    now[0] += 2
+    assert identities.has(shopper)
+    identities.note([sighting])
+    await identities.aclose()
+    assert valkey.asked == [{OURS}]
+    now[0] += BELIEVED_S - 1
+    assert identities.has(shopper)
+    now[0] += 1
+    assert not identities.has(shopper)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -35,6 +36,7 @@ from trolleybus.http.fast import Answer
 from trolleybus.registry import Registry
 from trolleybus.security import hash_key, new_key
 from trolleybus.store_directory import StoreIndex
+from trolleybus.telemetry import begin_trace
 from trolleybus.topics import Topics
 
 ORIGIN = {"origin": "https://shop.example.com"}
@@ -155,6 +157,11 @@ class Request:
         return self._body
 
 
+def plain(answers: Sequence[Answer]) -> list[Callable[[], bytes]]:
+    """Those that are told at once."""
+    return [answer for answer in answers if not isinstance(answer, Coroutine)]
+
+
 class Door:
     """An intake of cart events, and what it answered."""
 
@@ -166,7 +173,8 @@ class Door:
         self.kafka = Kafka()
         self.verdict: Verdict | None = Verdict(True, Limit(1, 1))
         self.limited: list[int] = []
-        self.turns = Turns(each_pass=each_pass, most_waiting=2)
+        self.most = 1000
+        self.turns = Turns(each_pass=each_pass, most_waiting=4 if each_pass == 1 else 100)
         self.answers: list[Answer] = []
         rest: dict[str, Any] = {"pace": Pace(most_a_minute=100)}
         self.intake = Intake(
@@ -188,6 +196,8 @@ class Door:
         self.tracking = track(Sealer(lambda values: repr(values).encode(), envelopes, 100_000).seal)
 
     def _take(self, _store: object, _key: object, _scope: str, events: int) -> Verdict | None:
+        if sum(self.limited) + events > self.most:
+            return None
         if self.verdict is not None:
             self.limited.append(events)
         return self.verdict
@@ -196,7 +206,20 @@ class Door:
         self.limited.append(events)
         return Verdict(True, Limit(1, 1))
 
-    def begin(self, *shoppers: str, **more: object) -> None:
+    async def begin(self, *shoppers: str, **more: object) -> None:
+        """One request, when it is the store's turn."""
+        self.send(*shoppers, **more)
+        await self.turn()
+
+    def send_in(self, traceparent: str, *shoppers: str) -> None:
+        begin_trace(traceparent)
+        self.send(*shoppers)
+
+    async def turn(self) -> None:
+        for _ in range(4):
+            await asyncio.sleep(0)
+
+    def send(self, *shoppers: str, **more: object) -> None:
         events = [
             {"event": "cart_emptied", "event_id": f"e{n}", "cart_id": "c", "customer_id": shopper, **more}
             for n, shopper in enumerate(shoppers)
@@ -219,7 +242,7 @@ class Door:
 
 async def test_a_plain_event_is_answered_when_kafka_has_it_and_not_before() -> None:
     door = Door()
-    door.begin("ada")
+    await door.begin("ada")
     assert door.answers == []
     assert [event.customer_id for event in door.kafka.events] == ["ada"]
     door.kafka.told[0]([Accepted("e")])
@@ -229,7 +252,7 @@ async def test_a_plain_event_is_answered_when_kafka_has_it_and_not_before() -> N
 
 async def test_what_kafka_does_not_have_is_answered_with_503() -> None:
     door = Door()
-    door.begin("ada")
+    await door.begin("ada")
     door.kafka.told[0](KafkaUnavailable("no answer"))
     with pytest.raises(Problem) as caught:
         door.answer()
@@ -239,7 +262,7 @@ async def test_what_kafka_does_not_have_is_answered_with_503() -> None:
 async def test_while_kafka_is_behind_the_answer_is_503_at_once() -> None:
     door = Door()
     door.kafka.is_behind = True
-    door.begin("ada")
+    await door.begin("ada")
     with pytest.raises(Problem) as caught:
         door.answer()
     assert caught.value.status_code == 503
@@ -247,7 +270,7 @@ async def test_while_kafka_is_behind_the_answer_is_503_at_once() -> None:
 
 async def test_for_a_stranger_the_answer_is_awaited_and_the_event_counts_once() -> None:
     door = Door()
-    door.begin("stranger")
+    await door.begin("stranger")
     assert (await door.later())["results"][0]["status"] == "accepted"
     assert len(door.kafka.events) == 1
     assert door.limited == [1]
@@ -256,7 +279,7 @@ async def test_for_a_stranger_the_answer_is_awaited_and_the_event_counts_once() 
 @pytest.mark.parametrize("more", [{"email": "ada@example.com"}, {"event": "nothing"}, {"step": " a "}])
 async def test_what_is_not_plain_is_read_by_its_model_and_counts_once(more: dict[str, object]) -> None:
     door = Door()
-    door.begin("ada", "bo", **more)
+    await door.begin("ada", "bo", **more)
     results = (await door.later())["results"]
     assert len(results) == 2
     assert (len(door.kafka.told), door.limited) == (0, [2])
@@ -264,7 +287,7 @@ async def test_what_is_not_plain_is_read_by_its_model_and_counts_once(more: dict
 
 async def test_an_event_that_only_its_meaning_makes_odd_is_read_by_its_model_and_counts_once() -> None:
     door = Door()
-    door.begin("ada", event="checkout_step")  # Of no step.
+    await door.begin("ada", event="checkout_step")  # Of no step.
     with pytest.raises(Problem, match="422"):
         await door.later()
     assert door.limited == [1]
@@ -273,25 +296,74 @@ async def test_an_event_that_only_its_meaning_makes_odd_is_read_by_its_model_and
 async def test_without_a_lease_one_is_asked_for_and_the_event_counts_once() -> None:
     door = Door()
     door.verdict = None
-    door.begin("ada")
+    await door.begin("ada")
     await door.later()
     assert (len(door.kafka.events), door.limited) == (1, [1])
 
 
 async def test_a_request_waits_for_its_stores_turn_and_is_refused_where_too_many_wait() -> None:
     door = Door(each_pass=1)
-    door.begin("a")
-    door.begin("b")
-    assert len(door.kafka.events) == 1
+    door.send("a")
+    door.send("b")
+    assert not door.kafka.events
     with pytest.raises(Problem) as caught:
-        door.begin("c")
+        door.send("c")
     assert caught.value.status_code == 503
-    for _ in range(4):
-        await asyncio.sleep(0)
+    await door.turn()
     assert [event.customer_id for event in door.kafka.events] == ["a", "b"]
+
+
+async def test_requests_that_wait_for_one_turn_go_to_kafka_together_and_each_has_its_own_answer() -> None:
+    door = Door(each_pass=8)
+    for shoppers in (["ada"], ["bo", "cy"], ["dee"]):
+        door.send(*shoppers)
+    await door.turn()
+    (told,) = door.kafka.told
+    assert door.limited == [4]
+    told([Accepted(name) for name in "abcd"])
+    answers = [[one["id"] for one in json.loads(answer())["results"]] for answer in plain(door.answers)]
+    assert answers == [["a"], ["b", "c"], ["d"]]
+
+
+async def test_what_cannot_go_with_the_others_keeps_none_of_them_back() -> None:
+    door = Door(each_pass=8)
+    door.send("ada")
+    door.send("bo", event="checkout_step")  # Of no step.
+    door.send("stranger")
+    door.send("cy")
+    await door.turn()
+    assert [event.customer_id for event in door.kafka.events] == ["ada", "cy"]
+    odd, unknown = door.answers
+    assert isinstance(odd, Coroutine)
+    assert isinstance(unknown, Coroutine)
+    with pytest.raises(Problem, match="422"):
+        await odd
+    assert json.loads(await unknown)["results"][0]["status"] == "accepted"
+
+
+async def test_where_there_is_no_room_for_all_that_wait_some_of_them_go() -> None:
+    door = Door(each_pass=8)
+    door.most = 2
+    door.send("ada", "bo")
+    door.send("cy", "dee")
+    await door.turn()
+    assert [event.customer_id for event in door.kafka.events] == ["ada", "bo"]
+    (late,) = door.answers
+    assert isinstance(late, Coroutine)
+    late.close()
+
+
+async def test_what_waited_together_carries_each_its_own_trace() -> None:
+    door = Door(each_pass=8)
+    traces = [f"00-{digit * 32}-{'1' * 16}-01" for digit in "ab"]
+    for trace in traces:
+        copy_context().run(door.send_in, trace, "ada")
+    await door.turn()
+    told = [dict(event.outgoing.headers)["traceparent"].decode() for event in door.kafka.events]
+    assert [one.split("-")[1] for one in told] == [trace.split("-")[1] for trace in traces]
 
 
 async def test_a_batch_that_is_worked_on_in_several_turns_is_awaited() -> None:
     door = Door()
-    door.begin(*["ada"] * (A_TURN + 1))
+    await door.begin(*["ada"] * (A_TURN + 1))
     assert len((await door.later())["results"]) == A_TURN + 1

@@ -13,8 +13,14 @@ from services.ingest.turns import Crowded, Turns
 async def mine(turns: Turns, store_id: str, work: int = 1) -> None:
     """Returns when it is the store's turn."""
     turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    turns.call(store_id, work, lambda: None if turn.done() else turn.set_result(None))
+    turns.call(store_id, work, wake, turn)
     await turn
+
+
+def wake(turns: list[asyncio.Future[None]]) -> None:
+    for turn in turns:
+        if not turn.done():
+            turn.set_result(None)
 
 
 async def worked(turns: Turns, store_id: str, story: list[str]) -> None:
