@@ -6,24 +6,15 @@ from functools import partial
 
 from services.ingest.adapters.seam import Refused
 from services.ingest.domain.sealed import Sealed
-from services.ingest.domain.translation import Event, Flaw, sighting_for_today
+from services.ingest.domain.translation import Event, Flaw, Translation, sighting_for_today
 from services.ingest.identity.map import IdentityMap
-from services.ingest.identity.settling import Settling
+from services.ingest.identity.settling import Settled, Settling
 from services.ingest.metrics import IngestMetrics
 from services.ingest.publisher import KafkaUnavailable, Overloaded, Phases, Publisher, TooLarge
 from trolleybus.contracts.cart import CartActivity
-from trolleybus.contracts.frozen import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """Kafka has it. What could not be read of it was left out."""
-
-    event_id: str
-    left_out: Sequence[Flaw] = ()
-
-
-Result = Accepted | Refused
+Result = Event | Refused
+"""The event, once Kafka has it; or why it was not taken."""
 Told = Callable[[list[Result] | KafkaUnavailable | Overloaded], None]
 """Called once with a result for each event of a request, in order; or with why none counts as accepted."""
 
@@ -40,9 +31,7 @@ class Gateway:
     async def take(self, store_id: str, source: str, events: Sequence[Event | Refused]) -> list[Result]:
         """A result for each event of a store, in order. Raises KafkaUnavailable or Overloaded: then none counts as accepted."""
         readable = [event for event in events if not isinstance(event, Refused)]
-        settled = self._settled_at_once(readable)
-        if settled is None:
-            settled = await self._settling.settle(readable)
+        settled = self._settled_at_once(readable) or await self._settling.settle(readable)
         results: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
         self._begin(store_id, source, events, settled, partial(_tell, results))
         return await results
@@ -57,44 +46,38 @@ class Gateway:
         return True
 
     def _begin(
-        self, store_id: str, source: str, events: Sequence[Event | Refused], settled: Sequence[Event], told: Told
+        self, store_id: str, source: str, events: Sequence[Event | Refused], settled: Settled, told: Told
     ) -> None:
-        in_turn = iter(settled)
-        results: list[Result] = []
-        accepted: list[Event] = []
+        in_turn = iter(settled.events)
         phases = Phases([], [])
-        for event in events:
-            if isinstance(event, Refused):
-                results.append(event)
-                continue
-            one = next(in_turn)
-            try:
-                self._add(one, phases)
-            except TooLarge as error:
-                results.append(Refused(Flaw("", str(error))))
-                continue
-            accepted.append(one)
-            results.append(Accepted(one.event_id, one.left_out))
+        results = [one if isinstance(one, Refused) else self._add(next(in_turn), phases) for one in events]
+        accepted = [one for one in results if not isinstance(one, Refused)]
+        new = settled.new
         if len(accepted) < len(events):
             self._metrics.events.labels(source, "", "refused").inc(len(events) - len(accepted))
+            new = [one for one in new if one in accepted]
         if not accepted:
             told(results)
             return
         try:
-            self._publisher.publish(store_id, phases, partial(self._end, source, accepted, results, told))
+            self._publisher.publish(store_id, phases, partial(self._end, source, accepted, new, results, told))
         except Overloaded:
             self._count(source, accepted, "unacknowledged")
             raise
 
-    def _add(self, event: Event, phases: Phases) -> None:
-        if isinstance(event, Sealed):
+    def _add(self, event: Event, phases: Phases) -> Result:
+        if type(event) is Sealed:
             phases.last.append(event.outgoing)
-            return
-        first, last = self._publisher.seal(event.records)
+            return event
+        try:
+            first, last = self._publisher.seal(event.records)
+        except TooLarge as error:
+            return Refused(Flaw("", str(error)))
         phases.first.extend(first)
         phases.last.extend(last)
+        return event
 
-    def _settled_at_once(self, events: Sequence[Event]) -> Sequence[Event] | None:
+    def _settled_at_once(self, events: Sequence[Event]) -> Settled | None:
         # One event learns nothing from the others where none tells that two identities are one person's.
         if len(events) == 1 or all(len(event.identities) < 2 for event in events):
             return self._settling.all_at_once(events)
@@ -104,6 +87,7 @@ class Gateway:
         self,
         source: str,
         accepted: Sequence[Event],
+        new: Sequence[Event],
         results: list[Result],
         told: Told,
         error: KafkaUnavailable | Overloaded | None,
@@ -113,8 +97,10 @@ class Gateway:
             told(error)
             return
         self._count(source, accepted, "accepted")
-        self._metrics.count_marks([mark for event in accepted for mark in _marks_of(event)])
-        sightings = [sighting_for_today(event) for event in accepted]
+        self._metrics.count_marks(
+            [mark for event in accepted if type(event) is Translation for mark in _marks_of(event)]
+        )
+        sightings = [sighting_for_today(event) for event in new]
         self._identities.note([one for one in sightings if one is not None])
         told(results)
 
@@ -131,10 +117,8 @@ def _tell(waiting: asyncio.Future[list[Result]], told: list[Result] | KafkaUnava
         waiting.set_exception(told)
 
 
-def _marks_of(event: Event) -> Sequence[str]:
-    if isinstance(event, Sealed):
-        return ()
+def _marks_of(event: Translation) -> Sequence[str]:
     return [mark for record in event.records if type(record) is CartActivity for mark in record.marks]
 
 
-__all__ = ["Accepted", "Gateway", "KafkaUnavailable", "Overloaded", "Result"]
+__all__ = ["Gateway", "KafkaUnavailable", "Overloaded", "Result"]

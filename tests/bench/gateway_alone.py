@@ -9,7 +9,8 @@ from unittest.mock import patch
 
 from services.ingest import app, gateway
 from services.ingest.domain.buckets import Limit
-from services.ingest.domain.translation import Translation
+from services.ingest.domain.translation import Event
+from services.ingest.identity.settling import Settled
 from services.ingest.limiter import Verdict
 from services.ingest.settings import IngestSettings
 from trolleybus.runtime import start
@@ -35,11 +36,8 @@ class _NoSettling:
     def __init__(self, *_arguments: Any) -> None:
         pass
 
-    def all_at_once(self, translations: Sequence[Translation]) -> Sequence[Translation]:
-        return translations
-
-    async def settle(self, translations: Sequence[Translation]) -> Sequence[Translation]:
-        return translations
+    def all_at_once(self, events: Sequence[Event]) -> Settled:
+        return Settled([*events], [])
 
 
 class _NoLimit:

@@ -1,6 +1,6 @@
 """Shoppers that do more than a person can: known by how much they do in a minute of their own time."""
 
-from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 
 from services.ingest.domain import marks
@@ -21,33 +21,39 @@ class Pace:
     def __init__(self, *, most_a_minute: int, most_kept: int = 100_000) -> None:
         self._most = most_a_minute
         self._half = most_kept // 2
-        self._counts: defaultdict[tuple[str, str, int], int] = defaultdict(int)
+        self._counts: dict[tuple[str, str, int], int] = {}
         self._before: dict[tuple[str, str, int], int] = {}
 
     def is_beyond(self, store_id: str, shopper: str, at: int) -> bool:
         """Counts one more; whether that is more than a person does."""
         place = store_id, shopper, at // MINUTE_MS
-        if place not in self._counts:
+        count = self._counts.get(place)
+        if count is None:
             if len(self._counts) >= self._half:
-                self._before, self._counts = dict(self._counts), defaultdict(int)
-            self._counts[place] = self._before.get(place, 0)
-        self._counts[place] += 1
-        return self._counts[place] > self._most
+                self._before, self._counts = self._counts, {}
+            count = self._before.get(place, 0)
+        self._counts[place] = count + 1
+        return count >= self._most
 
 
-def paced(pace: Pace, event: Event, store: StoreConfig) -> Event:
-    """Marked, where its shopper does more than a person can."""
-    activity = event if isinstance(event, Sealed) else _unmarked_activity(event)
-    if activity is None or marks.BOT in store.unmarked:
-        return event
-    if not pace.is_beyond(store.store_id, activity.customer_id, activity.occurred_at):
-        return event
-    return _marked(event.long_form() if isinstance(event, Sealed) else event)
+def paced(pace: Pace, events: Sequence[Event], store: StoreConfig) -> Sequence[Event]:
+    """Marked are those whose shopper does more than a person can."""
+    if marks.BOT in store.unmarked:
+        return events
+    is_beyond, store_id = pace.is_beyond, store.store_id
+    done: list[Event] = []
+    for event in events:
+        activity = event if type(event) is Sealed else _unmarked_activity(event)
+        if activity is not None and is_beyond(store_id, activity.customer_id, activity.occurred_at):
+            done.append(_marked(event.long_form() if isinstance(event, Sealed) else event))
+        else:
+            done.append(event)
+    return done
 
 
-def _unmarked_activity(event: Translation) -> CartActivity | None:
+def _unmarked_activity(event: Event) -> CartActivity | None:
     """Activity stands last, where an event has any."""
-    last = event.records[-1] if event.records else None
+    last = event.records[-1] if isinstance(event, Translation) and event.records else None
     return last if isinstance(last, CartActivity) and marks.BOT not in last.marks else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from msgspec import Struct
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from services.ingest.domain.translation import Translation
 
 
+@final
 class Sealed(Struct, gc=False):
     """What is still asked of it. It names its cart, ends none, is of today and has no marks."""
 

@@ -65,6 +65,10 @@ class IdentityMap:
         """Whether all were asked for lately: what is no longer fresh is asked for when it is noted."""
         return self._memory.are_fresh(identities, self._clock(), BELIEVED_S)
 
+    def is_usual(self, identity: str, cart_id: str, at: int) -> bool:
+        """Whether an event of this identity alone in this cart (at ms) changes nothing and teaches nothing."""
+        return self._memory.is_usual(identity, cart_id, at, self._clock())
+
     async def fetch(self, identities: Iterable[str]) -> bool:
         """Ask Valkey whose they are; False where it is away. All who ask in one pass of the event loop share a question."""
         loop = asyncio.get_running_loop()

@@ -42,6 +42,14 @@ class Memory:
                 return False
         return True
 
+    def is_usual(self, identity: str, cart_id: str, at: int, now: float) -> bool:
+        """Whether there is nothing to look up for an event of this identity alone in this cart, nor to learn from it."""
+        heard = self._heard.get(identity)
+        if heard is None or heard[1] != cart_id or at >= heard[2]:
+            return False
+        entry = self._young.get(identity) or self._entry(identity)
+        return entry is not None and entry[0] is heard[0] and now - entry[1] < FRESH_S
+
     def put(self, identity: str, person: Person | None, now: float) -> None:
         if len(self._young) >= MOST // 2:
             self._old, self._young = self._young, {}

@@ -1,6 +1,7 @@
 """Events settled by what the map knows: each to its shopper and cart. One round trip a request, most often none."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from services.ingest.domain.people import Identity
 from services.ingest.domain.persons import STRANGER, Acquaintances, Standing, owner, standing
@@ -14,6 +15,13 @@ from trolleybus.contracts.orders import OrderPlaced
 _STRONG = frozenset({"customer", "email", "phone"})
 
 
+class Settled(NamedTuple):
+    """Events as they go to Kafka, and those of them that may teach the map something."""
+
+    events: list[Event]
+    new: list[Event]
+
+
 class Settling:
     """An event that names its cart and no device needs no map; one that names both takes what was asked for lately; one
     without a cart and an order always ask."""
@@ -22,27 +30,37 @@ class Settling:
         self._map = identities
         self._metrics = metrics
 
-    def all_at_once(self, events: Sequence[Event]) -> list[Event] | None:
+    def all_at_once(self, events: Sequence[Event]) -> Settled | None:
         """Settled from this process's memory, each for itself; None where Valkey must be asked about one."""
-        for event in events:
-            if event.identities and (_asks_now(event) or not self._has(event.identities)):
-                return None
-        known = self._map.person
+        is_usual, known = self._map.is_usual, self._map.person
         done: list[Event] = []
-        remembered = 0
+        new: list[Event] = []
+        strangers = 0
         for event in events:
             identities = event.identities
-            if not identities:
-                done.append(settled_event(event, STRANGER))
+            if (
+                type(event) is Sealed
+                and len(identities) == 1
+                and is_usual(identities[0].hash, event.cart_id, event.occurred_at)
+            ):
+                done.append(event)
                 continue
-            remembered += 1
-            is_plain = owner(known, identities) is not None
-            done.append(event if is_plain else self._settle(event, standing(known, identities)))
-        if remembered:
-            self._metrics.count_lookups("remembered", remembered)
-        return done
+            if not identities:
+                strangers += 1
+                one = settled_event(event, STRANGER)
+            elif _asks_now(event) or not self._has(identities):
+                return None
+            elif owner(known, identities) is not None:
+                one = event
+            else:
+                one = self._settle(event, standing(known, identities))
+            done.append(one)
+            new.append(one)
+        if len(events) > strangers:
+            self._metrics.count_lookups("remembered", len(events) - strangers)
+        return Settled(done, new)
 
-    async def settle(self, events: Sequence[Event]) -> list[Event]:
+    async def settle(self, events: Sequence[Event]) -> Settled:
         """Each event knows of those before it."""
         asked = {
             one.hash
@@ -68,7 +86,7 @@ class Settling:
                 known.see(sighting)
         if remembered:
             self._metrics.count_lookups("remembered", remembered)
-        return done
+        return Settled(done, done)
 
     def _has(self, identities: Sequence[Identity]) -> bool:
         for one in identities:

@@ -12,7 +12,7 @@ from services.ingest.domain.people import Identity
 from services.ingest.domain.persons import Person
 from services.ingest.domain.sealed import Sealed
 from services.ingest.domain.translation import Flaw
-from services.ingest.gateway import Accepted, Gateway, KafkaUnavailable, Overloaded
+from services.ingest.gateway import Gateway, KafkaUnavailable, Overloaded
 from services.ingest.metrics import IngestMetrics
 from services.ingest.publisher import Done, Phases
 from tests.eventually import eventually
@@ -52,10 +52,14 @@ class Shoppers:
 
     def __init__(self, *known: str) -> None:
         self.known = {*known}
+        self.usual: set[str] = set()
         self.noted: list[Any] = []
 
     def person(self, identity: str) -> Person | None:
         return Person("p", {identity: 1}) if identity in self.known else None
+
+    def is_usual(self, identity: str, _cart_id: str, _at: int) -> bool:
+        return identity in self.usual
 
     def has(self, identities: Sequence[Identity]) -> bool:
         return all(one.hash in self.known for one in identities)
@@ -79,13 +83,23 @@ def gateway(kafka: Any, shoppers: Any) -> Gateway:
 
 
 async def test_what_is_begun_is_told_and_learned_from_when_kafka_has_it(kafka: Kafka) -> None:
-    shoppers, told = Shoppers(ADA.hash), list[Any]()
-    assert gateway(kafka, shoppers).begin("s", "native", [event(ADA)], told.append)
+    shoppers, told, one = Shoppers(ADA.hash), list[Any](), event(ADA)
+    assert gateway(kafka, shoppers).begin("s", "native", [one], told.append)
     assert kafka.sent == [Phases([], [OUTGOING])]
     assert (told, shoppers.noted) == ([], [])
     kafka.done[0](None)
-    assert told == [[Accepted("e")]]
+    assert told == [[one]]
     assert [one.identities for one in shoppers.noted] == [(ADA,)]
+
+
+async def test_from_what_is_usual_nothing_is_learned(kafka: Kafka) -> None:
+    shoppers, told = Shoppers(ADA.hash), list[Any]()
+    shoppers.usual = {ADA.hash}
+    bo = Identity("anonymous", "anonymous:v1:bo", "bo")
+    shoppers.known |= {bo.hash}
+    assert gateway(kafka, shoppers).begin("s", "native", [event(ADA), event(bo)], told.append)
+    kafka.done[0](None)
+    assert [one.identities for one in shoppers.noted] == [(bo,)]
 
 
 async def test_what_kafka_does_not_have_is_told_so_and_not_learned_from(kafka: Kafka) -> None:
@@ -112,11 +126,12 @@ async def test_while_kafka_is_behind_nothing_is_begun_or_told(kafka: Kafka) -> N
 
 async def test_results_are_awaited_after_who_must_be_asked_for_was_asked_for(kafka: Kafka) -> None:
     refused = Refused(Flaw("/cart_id", "is missing"))
-    taking = asyncio.create_task(gateway(kafka, Shoppers()).take("s", "native", [refused, event(ADA)]))
+    one = event(ADA)
+    taking = asyncio.create_task(gateway(kafka, Shoppers()).take("s", "native", [refused, one]))
     await eventually(kafka.is_asked)
     assert not taking.done()
     kafka.done[0](None)
-    assert await taking == [refused, Accepted("e")]
+    assert await taking == [refused, one]
 
 
 async def test_what_kafka_does_not_have_is_raised_to_who_awaits_it(kafka: Kafka) -> None:

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.domain.people import Identity
-from services.ingest.domain.persons import learn
+from services.ingest.domain.persons import learn, owner
 from services.ingest.domain.remembering import Sighting
-from services.ingest.identity.memory import Memory
+from services.ingest.identity.memory import FRESH_S, Memory
 
 HOUR = 3_600_000
 IDENTITIES = [Identity(kind, f"{kind}:v1:{name}", name) for kind, name in (("customer", "a"), ("anonymous", "b"))]
@@ -28,3 +28,32 @@ def test_a_sighting_is_new_exactly_where_something_is_learned_of_it(sightings: l
             assert memory.see(sighting, 0.0) == (learned is not None)
             if learned is not None:
                 assert all(memory.person(identity) == learned.person for identity in learned.pointing)
+
+
+@given(st.lists(st.tuples(SIGHTINGS, st.sampled_from([0.0, 4.0, 11.0])), max_size=40))
+def test_what_is_usual_changes_nothing_and_teaches_nothing(sightings: list[tuple[Sighting, float]]) -> None:
+    memory, now = Memory(), 0.0
+    for sighting, later in sightings:
+        now += later
+        identity, cart_id, at = sighting.identities[0].hash, sighting.cart_id, sighting.at
+        if memory.is_usual(identity, cart_id, at, now):
+            alone = Sighting(sighting.identities[:1], cart_id, False, at)
+            assert memory.are_fresh(alone.identities, now)
+            assert owner(memory.person, alone.identities) is not None
+            assert learn(memory.person, alone) is None
+        for _ in range(3):
+            memory.see(sighting, now)
+
+
+def test_a_shopper_in_one_cart_is_usual_until_something_changes() -> None:
+    memory = Memory()
+    ada = Sighting(tuple(IDENTITIES[1:]), "c1", False, HOUR)
+    for _ in range(2):
+        memory.see(ada, 0.0)
+    name = IDENTITIES[1].hash
+    assert memory.is_usual(name, "c1", HOUR, 1.0)
+    assert not memory.is_usual(name, "c2", HOUR, 1.0)
+    assert not memory.is_usual(name, "c1", 3 * HOUR, 1.0)
+    assert not memory.is_usual(name, "c1", HOUR, FRESH_S)
+    memory.see(ada._replace(ends_cart=True, at=HOUR + 1), 1.0)
+    assert not memory.is_usual(name, "c1", HOUR, 1.0)
