@@ -1,4 +1,4 @@
-"""Compiles trolleybus/avro/machine.pyx into the package: by `make` in place, and by hatchling into a wheel.
+"""Compiles what is written in Cython into the packages: by `make` in place, and by hatchling into a wheel.
 
 Without a C compiler or Python's headers nothing is built, and the package uses the pure Python that does the same.
 """
@@ -15,23 +15,30 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parent
-SOURCE = ROOT / "trolleybus" / "avro" / "machine.pyx"
-BUILT = SOURCE.with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
+SOURCES = (
+    ROOT / "trolleybus" / "avro" / "machine.pyx",
+    ROOT / "services" / "ingest" / "adapters" / "native_machine.pyx",
+)
 
 
 class NoCompiler(RuntimeError):
     """This machine cannot compile C for this Python; the text says what is missing."""
 
 
-def build() -> Path:
+def built(source: Path) -> Path:
+    """Where the module of a source stands."""
+    return source.with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
+
+
+def build(source: Path) -> Path:
     """Compile; the path of what was built."""
     headers = Path(sysconfig.get_path("include"))
     if not (headers / "Python.h").exists():
         raise NoCompiler(f"{headers} has no Python.h")
     folder = ROOT / "build"
     folder.mkdir(exist_ok=True)
-    generated, linked = folder / "machine.c", folder / BUILT.name
-    subprocess.run([sys.executable, "-m", "cython", "-o", str(generated), str(SOURCE)], check=True)
+    generated, linked = folder / f"{source.stem}.c", folder / built(source).name
+    subprocess.run([sys.executable, "-m", "cython", "-o", str(generated), str(source)], check=True)
     flags = [
         word for name in ("LDSHARED", "CCSHARED", "CFLAGS") for word in shlex.split(sysconfig.get_config_var(name))
     ]
@@ -41,7 +48,7 @@ def build() -> Path:
         raise NoCompiler(f"there is no {flags[0]}") from error
     except subprocess.CalledProcessError as error:
         raise NoCompiler(f"{flags[0]} failed as it says above") from error
-    return linked.replace(BUILT)  # At once: who has the old one open keeps it.
+    return linked.replace(built(source))  # At once: who has the old one open keeps it.
 
 
 class MachineHook(BuildHookInterface[Any]):
@@ -54,19 +61,22 @@ class MachineHook(BuildHookInterface[Any]):
         if version != "standard":
             return
         try:
-            build()
+            made = [build(source) for source in SOURCES]
         except NoCompiler as reason:
             self.app.display_warning(f"The wheel is pure Python: {reason}")
             return
-        build_data["artifacts"].append(f"/{BUILT.relative_to(ROOT)}")
+        build_data["artifacts"] += [f"/{one.relative_to(ROOT)}" for one in made]
         build_data.update(pure_python=False, infer_tag=True)
 
 
 if __name__ == "__main__":
     try:
-        print(f"Avro: compiled, {build().relative_to(ROOT)}")
+        for one in SOURCES:
+            print(f"Compiled: {build(one).relative_to(ROOT)}")
     except NoCompiler as reason:
-        BUILT.unlink(missing_ok=True)  # Of an older source, perhaps.
+        for one in SOURCES:
+            built(one).unlink(missing_ok=True)  # Of an older source, perhaps.
         print(
-            f"Avro: read and written in pure Python, which is slower, because {reason}. On Debian: apt install gcc libc6-dev python3-dev"
+            f"Avro and plain events are read and written in pure Python, which is slower, because {reason}. "
+            "On Debian: apt install gcc libc6-dev python3-dev"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from trolleybus.codec import Codec
 from trolleybus.contracts.frozen import dataclass
@@ -18,8 +18,8 @@ R = TypeVar("R", bound=Record, covariant=True)
 
 STORE_HEADER = "ce_storeid"
 TRACE_HEADER = "traceparent"
-_SPECVERSION = ("ce_specversion", b"1.0")
-_AVRO = ("content-type", b"application/avro")
+SPECVERSION = ("ce_specversion", b"1.0")
+AVRO = ("content-type", b"application/avro")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,14 @@ class Received(Generic[R]):
         return self.appended_at
 
 
+class Frame(NamedTuple):
+    """The topic's name in Kafka, and the headers that name a record's type and source."""
+
+    topic: str
+    kind: tuple[str, bytes]
+    source: tuple[str, bytes]
+
+
 class Envelopes:
     """Wraps the records of one service."""
 
@@ -91,19 +99,24 @@ class Envelopes:
         """The same, of a record whose key and value are bytes already."""
         topic, named = self._kinds.get(kind) or self._learn(kind)
         headers = [
-            _SPECVERSION,
+            SPECVERSION,
             ("ce_id", record_id.encode()),
             named,
             self._source,
             ("ce_time", rfc3339(occurred_at).encode()),
             ("ce_subject", key),
             (STORE_HEADER, store_id.encode()),
-            _AVRO,
+            AVRO,
         ]
         trace = current_traceparent()
         if trace:
             headers.append((TRACE_HEADER, trace.encode()))
         return Outgoing(topic.full_name, key, value, headers)
+
+    def frame(self, kind: type[Record]) -> Frame:
+        """What is the same for all records of a kind: for who makes their headers in another way."""
+        topic, named = self._kinds.get(kind) or self._learn(kind)
+        return Frame(topic.full_name, named, self._source)
 
     def _learn(self, kind: type[Record]) -> tuple[Topic, tuple[str, bytes]]:
         found = self._topics.of(kind), ("ce_type", f"trolleybus.{kind.__name__}".encode())

@@ -24,13 +24,14 @@ from services.ingest.domain.translation import Translation
 from trolleybus.avro import Names
 from trolleybus.contracts import ids
 from trolleybus.contracts.cart import CartActivity, CartLine
+from trolleybus.contracts.identity import REMEMBERED, IdentityHasher
 from trolleybus.contracts.money import LARGEST_MINOR, BadAmount, Money, from_decimal, is_currency
 from trolleybus.envelope import Envelopes
 
 _Id: TypeAlias = Annotated[str, Meta(max_length=LONGEST_ID)] | UnsetType | None
 _Text: TypeAlias = Annotated[str, Meta(max_length=LONGEST_TEXT)] | UnsetType | None
 _Address: TypeAlias = Annotated[str, Meta(max_length=plain.LONGEST_URL)] | UnsetType | None
-_NO_PRICE = Money(), False
+NO_PRICE = Money(), False
 
 
 class PlainLine(Struct, forbid_unknown_fields=True, gc=False):
@@ -170,6 +171,11 @@ class Sealer:
         return Sealed(named, event.event, identities, customer_id, cart_id, occurred_at, outgoing, long_form)
 
 
+def cart_event_in(body: bytes, arrival: Arrival) -> Translation:
+    """As cart_event, of one event's JSON."""
+    return cart_event(_one(body), arrival)
+
+
 def cart_event(event: PlainCartEvent, arrival: Arrival) -> Translation:
     """As the adapter's of the same name; raises Odd."""
     named, identities, values = _values_of(event, arrival)
@@ -219,10 +225,10 @@ def _values_of(event: PlainCartEvent, arrival: Arrival) -> tuple[str, tuple[Iden
         currency,
         step,
         product_id,
-        _told(_of_shop, event.cart_url, arrival.link_hosts) if event.cart_url else "",
-        _told(_locale, event.locale) if event.locale else "",
+        shop_address(event.cart_url, arrival.link_hosts) if event.cart_url else "",
+        locale(event.locale) if event.locale else "",
         arrival.country,
-        _told(_time_zone, event.time_zone) if event.time_zone else "",
+        time_zone(event.time_zone) if event.time_zone else "",
         lines,
     )
     return named, identities, values
@@ -232,10 +238,16 @@ def _identities(customer_id: str, anonymous_id: str, arrival: Arrival) -> tuple[
     if customer_id and anonymous_id:
         raise Odd  # Which says that they are one person.
     if customer_id:
-        return (identity_of(arrival.store.store_id, "customer", customer_id, arrival.hasher),)
+        return shopper(arrival.hasher, arrival.store.store_id, "customer", customer_id)
     if anonymous_id:
-        return (identity_of(arrival.store.store_id, "anonymous", anonymous_id, arrival.hasher),)
+        return shopper(arrival.hasher, arrival.store.store_id, "anonymous", anonymous_id)
     return ()
+
+
+@lru_cache(maxsize=REMEMBERED)
+def shopper(hasher: IdentityHasher, store_id: str, kind: str, value: str) -> tuple[Identity, ...]:
+    """Of one id."""
+    return (identity_of(store_id, kind, value, hasher),)
 
 
 def _lines(event: PlainCartEvent, currency: str, arrival: Arrival) -> tuple[tuple[Any, ...], ...]:
@@ -251,9 +263,9 @@ def _line(line: PlainLine, kind: str, currency: str, arrival: Arrival) -> tuple[
     """The values of LINE."""
     product, variant = line.product_id, line.variant_id or ""
     quantity = line.quantity if type(line.quantity) is int else 1
-    price, was_rounded = _NO_PRICE
+    price, was_rounded = NO_PRICE
     if type(line.unit_price) is not UnsetType and line.unit_price is not None:
-        price, was_rounded = _priced(line.unit_price, currency)
+        price, was_rounded = priced(line.unit_price, currency)
     if not product or price.minor * quantity > LARGEST_MINOR or (not quantity and kind == "item_added"):
         raise Odd
     return (
@@ -263,15 +275,15 @@ def _line(line: PlainLine, kind: str, currency: str, arrival: Arrival) -> tuple[
         line.name or "",
         quantity,
         price,
-        _told(_of_shop, line.url, arrival.link_hosts) if line.url else "",
-        _told(_address, line.image_url) if line.image_url else "",
+        shop_address(line.url, arrival.link_hosts) if line.url else "",
+        address(line.image_url) if line.image_url else "",
         line.category or "",
         line.brand or "",
         was_rounded,
     )
 
 
-def _priced(value: str | int | float, currency: str) -> tuple[Money, bool]:
+def priced(value: str | int | float, currency: str) -> tuple[Money, bool]:
     try:
         return _money(value, currency)
     except (plain.BadValue, BadAmount):
@@ -290,8 +302,8 @@ def _told(read: Callable[..., str], *given: object) -> str:
         raise Odd from None
 
 
-# Nor many pictures, pages, languages.
-_address = lru_cache(maxsize=8192)(plain.web_address)
-_of_shop = lru_cache(maxsize=8192)(plain.shop_address)
-_locale = lru_cache(maxsize=1024)(plain.locale)
-_time_zone = lru_cache(maxsize=1024)(plain.time_zone)
+# Nor many pictures, pages, languages. What is refused is odd.
+address = lru_cache(maxsize=8192)(partial(_told, plain.web_address))
+shop_address = lru_cache(maxsize=8192)(partial(_told, plain.shop_address))
+locale = lru_cache(maxsize=1024)(partial(_told, plain.locale))
+time_zone = lru_cache(maxsize=1024)(partial(_told, plain.time_zone))

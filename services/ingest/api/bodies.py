@@ -26,7 +26,7 @@ _EXACT = 1e15
 class Items:
     """The events of a body. `prefix` is the JSON pointer to the list, "" for a body that is one event."""
 
-    items: list[Any]
+    items: Any  # A list; of plain events whatever `read` made, which has a length.
     prefix: str
     sent_at: int | None
     is_batch: bool

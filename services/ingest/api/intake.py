@@ -10,7 +10,7 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from services.ingest.adapters.native_plain import PlainCartEvent
+from services.ingest.adapters.native_short import ShortWay
 from services.ingest.adapters.seam import Arrival, Refused
 from services.ingest.api.answers import answer_of, behind, too_many
 from services.ingest.api.bodies import Items, body_of, expect_json, hash_of, idempotency_key, items_in
@@ -20,7 +20,6 @@ from services.ingest.api.payloads import Payload, flaws_of
 from services.ingest.api.quick import Odd
 from services.ingest.domain.pace import Pace, paced
 from services.ingest.domain.refusals import Refusals
-from services.ingest.domain.sealed import Sealed
 from services.ingest.domain.translation import Event, Translation
 from services.ingest.gateway import Gateway, KafkaUnavailable, Overloaded, Result
 from services.ingest.limiter import RateLimiter, Verdict
@@ -43,14 +42,6 @@ class Uses(Protocol):
     """Where it is noted when a key was used (ms since the epoch)."""
 
     def note(self, store_id: str, key_id: str, at_ms: int) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class ShortWay:
-    """From the bytes of a body whose events are all plain to those of records, past payload and adapter."""
-
-    read: Callable[[bytes], Items | None]
-    seal: Callable[[PlainCartEvent, Arrival], Sealed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +190,7 @@ class Intake:
         caller = plain.caller
         try:
             key = idempotency_key(plain.request)
-            events: list[Event] = [plain.way.seal(event, plain.arrival) for event in plain.batch.items]
+            events = plain.way.seal(plain.batch.items, plain.arrival, 0, len(plain.batch.items))
         except Odd:
             body = plain.request.whole()
             plain.answered(self._by_the_long_way(body, plain.endpoint, plain.arrival, caller, key))
@@ -268,10 +259,10 @@ class Intake:
         """None where one of the events is odd: then all go the long way, so that each is read once."""
         events: list[Event | Refused] = []
         try:
-            for index, event in enumerate(batch.items):
-                if index and not index % A_TURN:
+            for at in range(0, len(batch.items), A_TURN):
+                if at:
                     await self.turn(caller)
-                events.append(way.seal(event, arrival))
+                events += way.seal(batch.items, arrival, at, at + A_TURN)
         except Odd:
             return None
         return events

@@ -1,6 +1,5 @@
 """The native endpoints, and how the API's document describes them."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -8,15 +7,13 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
-from services.ingest.adapters import native, native_plain, native_products
-from services.ingest.adapters.native_plain import PlainCartEvent
-from services.ingest.adapters.seam import Arrival
+from services.ingest.adapters import native, native_products
+from services.ingest.adapters.native_short import ShortWay
 from services.ingest.api import examples
-from services.ingest.api.intake import Endpoint, Intake, P, ShortWay
+from services.ingest.api.intake import Endpoint, Intake, P
 from services.ingest.api.payloads import CartEvent, CatalogueProduct, Customer, Order, Payload
 from services.ingest.api.quick import reader_of
 from services.ingest.domain.access import CARTS, CUSTOMERS, ORDERS, PRODUCTS
-from services.ingest.domain.sealed import Sealed
 from trolleybus.http.fast import Take
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -85,9 +82,8 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def track(seal: Callable[[PlainCartEvent, Arrival], Sealed]) -> Endpoint[CartEvent]:
+def track(short: ShortWay) -> Endpoint[CartEvent]:
     """Where cart events come in, most of them plain."""
-    short = ShortWay(native_plain.read, seal)
     return Endpoint(native.SOURCE, CARTS, "events", CartEvent, native.cart_event, _read_cart_event, short)
 
 

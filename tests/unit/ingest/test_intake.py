@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.ingest.adapters.native_plain import Sealer
+from services.ingest.adapters.native_short import short_way
 from services.ingest.api.browsers import country_in
 from services.ingest.api.callers import Caller
 from services.ingest.api.intake import A_TURN, Intake
@@ -196,7 +196,7 @@ class Door:
             **rest,
         )
         envelopes = Envelopes("test", Topics.load(), Codec(Registry("http://127.0.0.1:1"), Topics.load()))
-        self.tracking = track(Sealer(lambda values: repr(values).encode(), envelopes, 100_000).seal)
+        self.tracking = track(short_way(lambda values: repr(values).encode(), envelopes, 100_000))
 
     def _take(self, _store: object, _key: object, _scope: str, events: int) -> Verdict | None:
         if sum(self.limited) + events > self.most:

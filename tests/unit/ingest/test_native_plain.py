@@ -1,16 +1,22 @@
 """The short way from a body's bytes to records gives what its JSON, the payload's model and the adapter give, or nothing."""
 
 import asyncio
+import hashlib
 import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, cast
+from unittest.mock import patch
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.ingest.adapters import native, native_plain
-from services.ingest.adapters.native_plain import Sealer
+from services.ingest.adapters import native, native_plain, native_short
+from services.ingest.adapters.native_short import ShortWay
 from services.ingest.adapters.seam import Arrival, Refused
 from services.ingest.api.bodies import items_in
 from services.ingest.api.payloads import CartEvent
@@ -20,6 +26,7 @@ from services.ingest.domain.persons import Standing
 from services.ingest.domain.sealed import Sealed
 from services.ingest.domain.translation import Event, Translation, settled, settled_event, sighting_for_today
 from trolleybus.codec import Codec
+from trolleybus.contracts import ids
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.identity import IdentityHasher, installation_secrets
 from trolleybus.contracts.stores import StoreConfig
@@ -116,23 +123,25 @@ BODIES = st.one_of(
 )
 
 
-def by_the_short_way(body: bytes, arrival: Arrival) -> tuple[Any, ...] | None:
-    found = native_plain.read(body)
+def by_the_short_way(way: ShortWay, body: bytes, arrival: Arrival) -> tuple[Any, ...] | None:
+    found = way.read(body)
     if found is None:
         return None
-    sent = Arrival(**{name: getattr(arrival, name) for name in Arrival.__slots__} | {"sent_at": found.sent_at})
+    number = len(found.items)
+    sent = replace(arrival, sent_at=found.sent_at)
     try:
-        made = [native_plain.cart_event(event, sent) for event in found.items]
+        sealed = [*way.seal(found.items, sent, 0, 1), *way.seal(found.items, sent, 1, number)]
     except Odd:
         return None
-    for event in found.items:
-        assert_sealed_as_wrapped(event, sent)
-    return made, found.is_batch, found.pointer(1), len(found.items)
+    assert len(sealed) == number
+    for one in sealed:
+        assert_sealed_as_wrapped(one)
+    return [one.long_form() for one in sealed], found.is_batch, found.pointer(1), number
 
 
 def by_the_model(body: bytes, arrival: Arrival) -> tuple[Any, ...]:
     found = items_in(body, "events", 500)
-    sent = Arrival(**{name: getattr(arrival, name) for name in Arrival.__slots__} | {"sent_at": found.sent_at})
+    sent = replace(arrival, sent_at=found.sent_at)
     made: list[Translation] = [native.cart_event(CartEvent.model_validate(item), sent) for item in found.items]
     return made, found.is_batch, found.pointer(1), len(found.items)
 
@@ -144,32 +153,39 @@ class Schemas:
         return 7
 
 
-def sealing() -> tuple[Sealer, Envelopes]:
+LARGEST = 20_000
+
+
+def sealing() -> tuple[Callable[[tuple[Any, ...]], bytes], Envelopes]:
     topics = Topics.load()
     codec = Codec(cast(Registry, Schemas()), topics)
     envelopes = Envelopes("ingest", topics, codec)
-    sealer = Sealer(codec.template(CartActivity, native_plain.ACTIVITY), envelopes, largest=20_000)
     asyncio.run(codec.prepare(CartActivity))
-    return sealer, envelopes
+    return codec.template(CartActivity, native_plain.ACTIVITY), envelopes
 
 
-SEALER, ENVELOPES = sealing()
+WRITE, ENVELOPES = sealing()
 
 
-def assert_sealed_as_wrapped(event: native_plain.PlainCartEvent, arrival: Arrival) -> None:
-    long = native_plain.cart_event(event, arrival)
+@pytest.fixture(scope="module", params=["pure", "compiled"])
+def way(request: pytest.FixtureRequest) -> Iterator[ShortWay]:
+    is_pure = request.param == "pure"
+    if not is_pure and not native_short.COMPILED:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("native_machine is not built: make setup")
+    with patch.object(native_short, "COMPILED", not is_pure):
+        yield native_short.short_way(WRITE, ENVELOPES, LARGEST)
+
+
+def assert_sealed_as_wrapped(sealed: Sealed) -> None:
+    long = sealed.long_form()
     (record,) = long.records
     wrapped = ENVELOPES.wrap(record)
-    if arrival.imported or len(wrapped.value or b"") > 20_000:
-        with pytest.raises(Odd):
-            SEALER.seal(event, arrival)
-        return
-    sealed = SEALER.seal(event, arrival)
+    assert len(wrapped.value or b"") <= LARGEST
     assert sealed.outgoing == wrapped
-    assert sealed.long_form() == long
     assert (sealed.event_id, sealed.kind, sealed.identities) == (long.event_id, long.kind, long.identities)
     assert isinstance(record, CartActivity)
-    assert sealed.customer_id == record.customer_id
+    assert (sealed.customer_id, sealed.cart_id) == (record.customer_id, record.cart_id)
+    assert sealed.occurred_at == record.occurred_at
     assert sighting_for_today(sealed) == sighting_for_today(long)
     foreign = identity_of("shop", "customer", "somebody else", HASHER)
     for stand_ins in [{}, {one.hash: (one, foreign) for one in long.identities}]:
@@ -181,9 +197,9 @@ def bytes_of(event: Event) -> list[Outgoing]:
     return [event.outgoing] if isinstance(event, Sealed) else [ENVELOPES.wrap(record) for record in event.records]
 
 
-def compare(body: bytes, arrival: Arrival) -> bool:
+def compare(way: ShortWay, body: bytes, arrival: Arrival) -> bool:
     """Whether the short way answered."""
-    found = by_the_short_way(body, arrival)
+    found = by_the_short_way(way, body, arrival)
     if found is None:
         return False
     try:
@@ -191,24 +207,27 @@ def compare(body: bytes, arrival: Arrival) -> bool:
     except (ValidationError, Refused, Problem) as error:
         raise AssertionError(f"model and adapter refuse {body!r}: {error}") from None
     assert found == wanted
+    assert not arrival.imported
     return True
 
 
 @given(BODIES, ARRIVALS, st.booleans())
 def test_the_short_way_gives_what_model_and_adapter_give_or_nothing(
-    document: dict[str, Any], arrival: Arrival, in_ascii: bool
+    way: ShortWay, document: dict[str, Any], arrival: Arrival, in_ascii: bool
 ) -> None:
-    compare(json.dumps(document, ensure_ascii=in_ascii).encode("utf-8", "surrogatepass"), arrival)
+    compare(way, json.dumps(document, ensure_ascii=in_ascii).encode("utf-8", "surrogatepass"), arrival)
 
 
 @given(EVENTS, ARRIVALS, st.sampled_from(["cart_id", "event", "lines", "name", "unit_price", "quantity", "device"]))
-def test_a_name_that_stands_twice_never_goes_the_short_way(event: dict[str, Any], arrival: Arrival, name: str) -> None:
+def test_a_name_that_stands_twice_never_goes_the_short_way(
+    way: ShortWay, event: dict[str, Any], arrival: Arrival, name: str
+) -> None:
     whole = json.dumps(
         {"device": "app", "lines": [{"product_id": "P", "name": "n", "unit_price": 1, "quantity": 1}], **event}
     )
     twice = whole.replace(f'"{name}":', f'"{name}": null, "{name}":', 1)
     if twice != whole:
-        assert native_plain.read(twice.encode()) is None
+        assert way.read(twice.encode()) is None
 
 
 @pytest.mark.parametrize(
@@ -223,13 +242,13 @@ def test_a_name_that_stands_twice_never_goes_the_short_way(event: dict[str, Any]
         {"event": "cart_updated", "lines": [], "locale": "es-ES", "time_zone": "Europe/Madrid"},
     ],
 )
-def test_plain_events_go_the_short_way_alone_and_in_batches(event: dict[str, Any]) -> None:
+def test_plain_events_go_the_short_way_alone_and_in_batches(way: ShortWay, event: dict[str, Any]) -> None:
     store = StoreConfig(store_id="shop", currency="EUR")
     arrival = Arrival(store=store, hasher=HASHER, received_at=RECEIVED, user_agent=BROWSER)
     named = {"event_id": "e1", "cart_id": "c1", **event}
-    assert compare(json.dumps(named, ensure_ascii=False).encode(), arrival)
+    assert compare(way, json.dumps(named, ensure_ascii=False).encode(), arrival)
     batch = {"sent_at": "2026-02-25T00:00:00Z", "events": [named, {**named, "event_id": "e2"}]}
-    assert compare(json.dumps(batch, ensure_ascii=False).encode(), arrival)
+    assert compare(way, json.dumps(batch, ensure_ascii=False).encode(), arrival)
 
 
 ELSEWHERE = "https://else.example/p"
@@ -258,11 +277,13 @@ ELSEWHERE = "https://else.example/p"
         ({"cart_id": " "}, True, False),
     ],
 )
-def test_in_the_corners_both_ways_say_the_same(more: dict[str, Any], is_public: bool, is_short: bool) -> None:
+def test_in_the_corners_both_ways_say_the_same(
+    way: ShortWay, more: dict[str, Any], is_public: bool, is_short: bool
+) -> None:
     store = StoreConfig(store_id="shop", currency="EUR", shop_url="https://shop.example.com", version=2)
     arrival = Arrival(store=store, hasher=HASHER, received_at=RECEIVED, is_public=is_public)
     event = {"event": "cart_updated", "event_id": "e1", "cart_id": "c1", "lines": [], **more}
-    assert compare(json.dumps(event).encode(), arrival) is is_short
+    assert compare(way, json.dumps(event).encode(), arrival) is is_short
 
 
 @pytest.mark.parametrize(
@@ -278,20 +299,103 @@ def test_in_the_corners_both_ways_say_the_same(more: dict[str, Any], is_public: 
     ],
 )
 @pytest.mark.parametrize("name", ["event_id", "cart_id", "session_id", "customer_id", "step"])
-def test_only_ids_in_their_one_form_go_the_short_way(name: str, text: str, is_short: bool) -> None:
+def test_only_ids_in_their_one_form_go_the_short_way(way: ShortWay, name: str, text: str, is_short: bool) -> None:
     arrival = Arrival(store=StoreConfig(store_id="shop", currency="EUR"), hasher=HASHER, received_at=RECEIVED)
     event = {"event": "cart_emptied", "event_id": "e1", "cart_id": "c1", name: text}
-    assert compare(json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode(), arrival) is is_short
+    assert compare(way, json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode(), arrival) is is_short
 
 
-def test_a_browser_that_says_it_is_a_robot_goes_the_long_way_to_its_mark() -> None:
+def test_a_browser_that_says_it_is_a_robot_goes_the_long_way_to_its_mark(way: ShortWay) -> None:
     store = StoreConfig(store_id="shop", currency="EUR")
     arrival = Arrival(store=store, hasher=HASHER, received_at=RECEIVED, user_agent="Googlebot/2.1")
-    assert not compare(b'{"event":"cart_emptied","event_id":"e1","cart_id":"c1"}', arrival)
+    assert not compare(way, b'{"event":"cart_emptied","event_id":"e1","cart_id":"c1"}', arrival)
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"null", b"3", b'"text"', b"\xff", b'{"events":[]}', b'{"events":3}']
 )
-def test_what_is_no_event_does_not_go_the_short_way(body: bytes) -> None:
-    assert native_plain.read(body) is None
+def test_what_is_no_event_does_not_go_the_short_way(way: ShortWay, body: bytes) -> None:
+    assert way.read(body) is None
+
+
+PLAIN = json.dumps(
+    {
+        "event": "item_added",
+        "event_id": "e1",
+        "cart_id": "c1",
+        "anonymous_id": "a",
+        "occurred_at": "2026-02-25T00:00:00Z",
+        "lines": [
+            {"product_id": "P1", "quantity": 2, "unit_price": 9.9, "name": "Café"},
+            {"product_id": "P2", "unit_price": "1.50"},
+        ],
+    },
+    ensure_ascii=False,
+)
+WHOLE = [PLAIN, f'{{"events": [{PLAIN}, {PLAIN}], "sent_at": null}}']
+
+
+@given(st.sampled_from(WHOLE), st.data())
+def test_a_body_that_was_damaged_anywhere_is_read_as_the_model_reads_it_or_not_at_all(
+    way: ShortWay, text: str, data: st.DataObject
+) -> None:
+    body = bytearray(text.encode())
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(body) - 1))
+        match data.draw(st.sampled_from(["cut", "drop", "put", "set", "twice"])):
+            case "cut":
+                body = body[:at] or body
+            case "drop":
+                del body[at : at + data.draw(st.integers(1, 8))]
+                body = body or bytearray(b" ")
+            case "put":
+                body.insert(at, data.draw(st.sampled_from(SIGNS)))
+            case "set":
+                body[at] = data.draw(st.sampled_from(SIGNS))
+            case "twice":
+                body[at:at] = body[at : at + data.draw(st.integers(1, 30))]
+    arrival = Arrival(store=StoreConfig(store_id="shop", currency="EUR"), hasher=HASHER, received_at=RECEIVED)
+    compare(way, bytes(body), arrival)
+
+
+SIGNS = b'"{}[]:,\\ \t\n\r\0 09.eE-+nultrfasP\x7f\x80\xc3\xa9\xff'
+
+
+@pytest.mark.parametrize("price", ["0", "1", "12.5", "0.5", "123456789.12345", '"1e3"', "10000000000"])
+@pytest.mark.parametrize("space", ["", " ", "\n\t\r "])
+def test_numbers_and_white_space_as_json_has_them_go_the_short_way(way: ShortWay, price: str, space: str) -> None:
+    arrival = Arrival(store=StoreConfig(store_id="shop", currency="EUR"), hasher=HASHER, received_at=RECEIVED)
+    line = f'{{"product_id":{space}"P"{space},{space}"quantity":3{space},"unit_price":{price}{space}}}'
+    body = f'{space}{{"event":"item_set","event_id":"e","cart_id":"c","lines":[{line}{space},{line}]{space}}}{space}'
+    assert compare(way, body.encode(), arrival)
+
+
+@pytest.mark.parametrize("price", ["01", ".5", "1.", "+1", "-1", "1e", "NaN", "Infinity", "0x1", "1_0", "true", "1 2"])
+def test_what_json_does_not_call_a_price_does_not_go_the_short_way(way: ShortWay, price: str) -> None:
+    arrival = Arrival(store=StoreConfig(store_id="shop", currency="EUR"), hasher=HASHER, received_at=RECEIVED)
+    line = f'{{"product_id":"P","unit_price":{price}}}'
+    body = f'{{"event":"item_set","event_id":"e","cart_id":"c","lines":[{line}]}}'
+    assert not compare(way, body.encode(), arrival)
+
+
+def test_many_events_and_lines_are_all_there(way: ShortWay) -> None:
+    arrival = Arrival(store=StoreConfig(store_id="shop", currency="EUR"), hasher=HASHER, received_at=RECEIVED)
+    events = [
+        {
+            "event": "cart_updated",
+            "event_id": f"e{number}",
+            "cart_id": f"c{number}",
+            "lines": [{"product_id": f"P{line}", "quantity": line} for line in range(number % 7)],
+        }
+        for number in range(300)
+    ]
+    assert compare(way, json.dumps({"events": events}).encode(), arrival)
+
+
+@pytest.mark.skipif(not native_short.COMPILED, reason="native_machine is not built")
+@given(st.binary(max_size=300))
+def test_ids_made_in_c_are_those_of_the_standard_library(name: bytes) -> None:
+    from services.ingest.adapters import native_machine
+
+    digest = hashlib.sha1(ids.NAMESPACE.bytes + name, usedforsecurity=False).digest()[:16]
+    assert native_machine.version_5(name) == str(UUID(bytes=digest, version=5))
