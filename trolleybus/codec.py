@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, lru_cache
 from typing import Any, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -23,6 +23,7 @@ from trolleybus.avro import (
     compile_writer,
     shape_of,
 )
+from trolleybus.avro.layout import Layout, layout
 from trolleybus.contracts.records import RECORDS, Record
 from trolleybus.registry import NotRegistered, Registry, subject
 from trolleybus.topics import Topics
@@ -103,6 +104,12 @@ class Codec:
             return write(values)
 
         return encode
+
+    def layout(self, kind: type[Record], paths: Collection[str]) -> Layout:
+        """Where the values at these paths stand in a kind's bytes; as encode, prepare() must have been called."""
+        if kind not in self._frames:
+            raise NotPrepared(f"the codec was not prepared for {kind.__name__}")
+        return layout(json.loads(schemas.source(kind.__name__)), paths, self._frames[kind])
 
     async def decode(self, data: bytes | None) -> Record:
         """The record in the bytes, in the newest version known here; raises UnreadableRecord."""

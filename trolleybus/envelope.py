@@ -31,6 +31,11 @@ class Outgoing:
     value: bytes | None
     headers: Headers
 
+    @property
+    def size(self) -> int:
+        """Bytes of its value."""
+        return len(self.value or b"")
+
 
 @dataclass(frozen=True, slots=True)
 class Raw:

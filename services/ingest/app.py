@@ -8,7 +8,6 @@ from typing import Any
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from services.ingest.adapters.native_plain import ACTIVITY
 from services.ingest.adapters.native_short import short_way
 from services.ingest.api.cors import Cors, Origins
 from services.ingest.api.intake import Intake
@@ -121,7 +120,7 @@ def build(settings: IngestSettings) -> FastAPI:
         country_header=settings.country_header,
         now=_now_ms,
     )
-    tracking = track(short_way(codec.template(CartActivity, ACTIVITY), envelopes, LARGEST_RECORD))
+    tracking = track(short_way(codec, envelopes, LARGEST_RECORD))
     webhooks = ShopifyWebhooks(
         intake,
         stores=directory,

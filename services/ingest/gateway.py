@@ -50,7 +50,7 @@ class Gateway:
     ) -> None:
         in_turn = iter(settled.events)
         phases = Phases([], [])
-        results = [one if isinstance(one, Refused) else self._add(next(in_turn), phases) for one in events]
+        results = [self._add(next(in_turn), phases) if type(one) is not Refused else one for one in events]
         accepted = [one for one in results if not isinstance(one, Refused)]
         new = settled.new
         if len(accepted) < len(events):

@@ -55,7 +55,7 @@ class _Sending:
         self.store_id = store_id
         self.left = [phase for phase in phases if phase]
         self.topics = [one.topic for phase in phases for one in phase]
-        self.size = sum([len(one.value or b"") for phase in phases for one in phase])
+        self.size = sum([one.size for phase in phases for one in phase])
         self.done = done
 
 

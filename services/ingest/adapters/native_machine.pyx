@@ -8,10 +8,11 @@ body until it is needed: the body outlives them, since the object that holds the
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 
+import struct
 from functools import partial
 
 from services.ingest.adapters import native_plain as plain
@@ -26,7 +27,7 @@ from services.ingest.domain.people import shopper_key
 from services.ingest.domain.sealed import Sealed
 from trolleybus.contracts import ids
 from trolleybus.contracts.money import LARGEST_MINOR, is_currency
-from trolleybus.envelope import AVRO, SPECVERSION, STORE_HEADER, TRACE_HEADER, Outgoing, rfc3339
+from trolleybus.envelope import AVRO, SPECVERSION, STORE_HEADER, TRACE_HEADER, rfc3339
 from trolleybus.telemetry import current_traceparent
 
 cdef extern from "Python.h":
@@ -42,12 +43,16 @@ cdef enum:
     EVENT = 0
     EVENT_ID, CART_ID, OCCURRED_AT, CUSTOMER_ID, ANONYMOUS_ID, SESSION_ID, DEVICE, CURRENCY, STEP, VIEWED, CART_URL
     LOCALE, TIME_ZONE, EVENT_TEXTS
+    # And what a record has besides.
+    ID = EVENT_TEXTS
+    STORE_ID, SOURCE_NAME, COUNTRY, IDENTITY, ALL_TEXTS
     LINES = 100
+    OCCURRED, RECEIVED, VERSION, IDENTITIES
 
     PRODUCT_ID = 0
     VARIANT_ID, LINE_ID, NAME, URL, IMAGE_URL, CATEGORY, BRAND, LINE_TEXTS
-    QUANTITY = 101
-    UNIT_PRICE = 102
+    QUANTITY = 200
+    UNIT_PRICE, MINOR, PRICE_CURRENCY, ROUNDED
 
     NO_PRICE = 0
     AS_TEXT, AS_INTEGER, AS_FRACTION
@@ -57,6 +62,7 @@ cdef enum:
     MOST_NAMES = 16
     MOST_DIGITS = 15  # Of a price: what a float holds exactly.
     LONGEST_BASIS = 4096  # Bytes of what an id is made of.
+    TIME_SIZE = 24  # 2026-03-01T18:30:00.250Z
 
 cdef struct Name:
     char text[LONGEST_NAME]
@@ -91,6 +97,7 @@ cdef struct Cursor:
 
 
 cdef object shopper = plain.shopper
+cdef bytes ROOT = ids.NAMESPACE.bytes
 cdef Name EVENT_NAMES[MOST_NAMES]
 cdef Name LINE_NAMES[MOST_NAMES]
 cdef int64_t MOST_QUANTITY = LARGEST_QUANTITY
@@ -454,18 +461,141 @@ cdef int _price(Line *line, Cursor *cursor) except -2:
 cdef inline object _text(const Span *span):
     return PyUnicode_FromStringAndSize(span.at, span.size) if span.size else ""
 
+# ---------------------------------------------------------------------------------------------------------- writing
+
+cdef class Out:
+    """Bytes that grow; a class, so that they are let go whatever happens."""
+
+    cdef char *data
+    cdef Py_ssize_t size, room
+
+    def __cinit__(self):
+        self.room = 1024
+        self.data = <char *> PyMem_Malloc(self.room)
+        if self.data == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        PyMem_Free(self.data)
+
+
+cdef inline int _put(Out out, const char *data, Py_ssize_t size) except -1:
+    cdef Py_ssize_t room
+    cdef char *grown
+    if out.room - out.size < size + 10:  # A number fits too.
+        room = 2 * (out.size + size + 10)
+        grown = <char *> PyMem_Realloc(out.data, room)
+        if grown == NULL:
+            raise MemoryError
+        out.data, out.room = grown, room
+    memcpy(out.data + out.size, data, size)
+    out.size += size
+    return 0
+
+
+cdef inline void _put_long(Out out, int64_t value) noexcept:
+    """Behind something that was put."""
+    cdef uint64_t rest = (<uint64_t> value << 1) ^ <uint64_t> (value >> 63)
+    while rest > 127:
+        out.data[out.size] = <char> (rest & 127 | 128)
+        out.size += 1
+        rest >>= 7
+    out.data[out.size] = <char> rest
+    out.size += 1
+
+
+cdef inline int _put_text(Out out, const Span *span) except -1:
+    _put_long(out, span.size)
+    return _put(out, span.at, span.size)
+
+
+cdef struct Row:
+    const char *before
+    Py_ssize_t size
+    int slot
+
+
+cdef class Rows:
+    """A layout, ready to be written by."""
+
+    cdef Row *rows
+    cdef Py_ssize_t count
+    cdef tuple kept
+    cdef bytes tail
+    cdef Rows items
+
+    def __cinit__(self, layout, dict slots):
+        self.kept, self.tail = layout.places, layout.tail
+        self.rows = <Row *> PyMem_Malloc((len(self.kept) + 1) * sizeof(Row))
+        if self.rows == NULL:
+            raise MemoryError
+        for place in self.kept:
+            slot, kinds = slots[place.path]
+            if place.kind not in kinds:
+                raise TypeError(f"{place.path} is written as {kinds}, not as {place.kind}")
+            if place.items is not None:
+                self.items = Rows(place.items, slots)
+            row = &self.rows[self.count]
+            row.before, row.size, row.slot = PyBytes_AS_STRING(place.before), len(place.before), slot
+            self.count += 1
+
+    def __dealloc__(self):
+        PyMem_Free(self.rows)
+
 # ---------------------------------------------------------------------------------------------------------- sealing
+
+cdef class Parcel:
+    """A record on its way to Kafka, as Outgoing, in one piece: the sizes of value and key, the number of headers, the sizes of
+    each one's name and value (32 bits each, in the machine's order), and then their bytes."""
+
+    cdef readonly str topic
+    cdef readonly bytes parcel
+
+    @property
+    def size(self):
+        """Bytes of its value."""
+        return (<const uint32_t *> PyBytes_AS_STRING(self.parcel))[0]
+
+    @property
+    def value(self):
+        return self._opened()[0]
+
+    @property
+    def key(self):
+        return self._opened()[1]
+
+    @property
+    def headers(self):
+        names_and_values = self._opened()[2:]
+        return [(name.decode(), value) for name, value in zip(names_and_values[::2], names_and_values[1::2])]
+
+    cdef list _opened(self):
+        cdef const uint32_t *sizes = <const uint32_t *> PyBytes_AS_STRING(self.parcel)
+        cdef uint32_t pieces = 2 * sizes[2] + 2, piece
+        cdef Py_ssize_t at = 4 * (pieces + 1), size
+        cdef list found = []
+        for piece in range(pieces):
+            size = sizes[piece] if piece < 2 else sizes[piece + 1]
+            found.append(self.parcel[at : at + size])
+            at += size
+        return found
+
 
 cdef class Sealing:
     """As native_plain.Sealer, of `read`'s events."""
 
-    cdef object write, topic, named, source
+    cdef object layout, topic
+    cdef bytes kind_name, kind_value, source_name, source_value
+    cdef Rows rows
     cdef Py_ssize_t largest
+    cdef Out out
 
-    def __init__(self, write, frame, Py_ssize_t largest):
-        """`write` makes the bytes of ACTIVITY's values; `frame` is that of a CartActivity."""
-        self.write, self.largest = write, largest
-        self.topic, self.named, self.source = frame
+    def __init__(self, layout, frame, Py_ssize_t largest):
+        """`layout` gives that of a CartActivity with PATHS, when it is known; `frame` is its frame."""
+        self.layout, self.largest, self.out = layout, largest, Out()
+        self.topic = frame.topic
+        self.kind_name, self.kind_value = frame.kind[0].encode(), frame.kind[1]
+        self.source_name, self.source_value = frame.source[0].encode(), frame.source[1]
 
     def seal(self, Events events not None, arrival, Py_ssize_t start, Py_ssize_t stop):
         """The events from `start` to `stop` as Sealed; raises Odd."""
@@ -475,6 +605,8 @@ cdef class Sealing:
         agent = arrival.user_agent
         if arrival.imported or (agent and marks.of_agent(agent)):
             raise Odd
+        if self.rows is None:
+            self.rows = Rows(self.layout(), SLOTS)
         order = Order(self, arrival)
         for index in range(max(0, start), min(stop, events.count)):
             done.append(_sealed(self, order, events, &events.events[index]))
@@ -484,35 +616,56 @@ cdef class Sealing:
 cdef class Order:
     """What is the same for all events of a request."""
 
-    cdef object arrival, store_id, store, hasher, currency, version, country, hosts, received_at, sent_at, trace
-    cdef tuple store_header
-    cdef bytes store_bytes, event_basis
-    cdef object last_at
-    cdef tuple last_time
+    cdef object arrival, store_id, hasher, hosts, sent_at, last_at
+    cdef str currency
+    cdef int64_t received_at, version
+    cdef bytes store, country, event_basis, sizes
+    cdef bytes before_id, before_time, time, before_subject, after
 
     def __init__(self, Sealing sealing, arrival):
         store = arrival.store
         self.arrival, self.store_id, self.hasher = arrival, store.store_id, arrival.hasher
-        self.currency, self.version, self.country = store.currency, store.version, arrival.country
+        self.currency, self.version = store.currency, store.version
         self.hosts, self.received_at, self.sent_at = arrival.link_hosts, arrival.received_at, arrival.sent_at
-        self.store_bytes = self.store_id.encode()
-        self.store_header = STORE_HEADER, self.store_bytes
-        trace = current_traceparent()
-        self.trace = (TRACE_HEADER, trace.encode()) if trace else None
+        self.store, self.country = store.store_id.encode(), arrival.country.encode()
         # As in ids.source_event, up to the length of the last part.
         basis = f"5:event{len(self.store_id)}:{self.store_id}{len(SOURCE)}:{SOURCE}"
-        self.event_basis = ids.NAMESPACE.bytes + basis.encode()
+        self.event_basis = ROOT + basis.encode()
         if len(self.event_basis) > LONGEST_BASIS // 2:
             raise Odd
+        trace = current_traceparent()
+        last = [(STORE_HEADER.encode(), self.store), (AVRO[0].encode(), AVRO[1])]
+        if trace:
+            last.append((TRACE_HEADER.encode(), trace.encode()))
+        self.before_id = SPECVERSION[0].encode() + SPECVERSION[1] + b"ce_id"
+        self.before_time = (
+            sealing.kind_name + sealing.kind_value + sealing.source_name + sealing.source_value + b"ce_time"
+        )
+        self.before_subject = b"ce_subject"
+        self.after = b"".join([piece for header in last for piece in header])
+        sizes = [
+            0,
+            0,
+            6 + len(last),
+            len(SPECVERSION[0]), len(SPECVERSION[1]),
+            5, 36,
+            len(sealing.kind_name), len(sealing.kind_value),
+            len(sealing.source_name), len(sealing.source_value),
+            7, TIME_SIZE,
+            10, 0,
+        ]  # fmt: skip
+        sizes += [len(piece) for header in last for piece in header]
+        self.sizes = struct.pack(f"={len(sizes)}I", *sizes)
         self.last_at = None
 
 
 cdef object _sealed(Sealing sealing, Order order, Events events, const Event *event):
-    cdef const Span *texts = event.texts
+    cdef Span texts[ALL_TEXTS]
     cdef char named[36]
     cdef char record[36]
-    cdef bytes key
-    cdef list headers
+    cdef int64_t occurred_at = order.received_at
+    cdef Out out = sealing.out
+    memcpy(texts, event.texts, EVENT_TEXTS * sizeof(Span))
     kind_text = _text(&texts[EVENT])
     kind = PLAIN_KINDS.get(kind_text)
     if kind is None or (kind_text == "checkout_step" and not texts[STEP].size):
@@ -522,91 +675,101 @@ cdef object _sealed(Sealing sealing, Order order, Events events, const Event *ev
     cart_id = _text(&texts[CART_ID])
     if texts[CUSTOMER_ID].size and texts[ANONYMOUS_ID].size:
         raise Odd  # Which says that they are one person.
+    identities = ()
     if texts[CUSTOMER_ID].size:
         identities = shopper(order.hasher, order.store_id, "customer", _text(&texts[CUSTOMER_ID]))
     elif texts[ANONYMOUS_ID].size:
         identities = shopper(order.hasher, order.store_id, "anonymous", _text(&texts[ANONYMOUS_ID]))
-    else:
-        identities = ()
-    customer_key = shopper_key(identities, cart_id)
+    customer_key = identities[0].key if identities else shopper_key(identities, cart_id)
+    identity = identities[0].hash if identities else ""
     currency = order.currency
     if texts[CURRENCY].size:
         currency = _text(&texts[CURRENCY])
         if not is_currency(currency):
             raise Odd
-    lines = _sealed_lines(order, events, event, kind_text, currency)
-    occurred_at = order.received_at
+    if texts[CART_URL].size:
+        plain.shop_address(_text(&texts[CART_URL]), order.hosts)
+    if texts[TIME_ZONE].size:
+        plain.time_zone(_text(&texts[TIME_ZONE]))
+    locale = plain.locale(_text(&texts[LOCALE])) if texts[LOCALE].size else ""
     if texts[OCCURRED_AT].at != NULL:
         occurred_at = event_time(
-            time_of(_text(&texts[OCCURRED_AT])), order.sent_at, occurred_at, occurred_at - YEAR_MS
+            time_of(_text(&texts[OCCURRED_AT])), order.sent_at, order.received_at, order.received_at - YEAR_MS
         )
     _source_event(order, &texts[EVENT_ID], named)
     _record_of(named, record)
-    event_id = PyUnicode_FromStringAndSize(named, 36)
-    value = sealing.write((
-        PyUnicode_FromStringAndSize(record, 36),
-        order.store_id,
-        occurred_at,
-        cart_id,
-        customer_key,
-        False,
-        order.received_at,
-        SOURCE,
-        _text(&texts[EVENT_ID]),
-        order.version,
-        kind,
-        (identities[0].hash,) if identities else (),
-        _text(&texts[ANONYMOUS_ID]),
-        _text(&texts[SESSION_ID]),
-        _text(&texts[DEVICE]),
-        currency,
-        _text(&texts[STEP]),
-        _text(&texts[VIEWED]),
-        plain.shop_address(_text(&texts[CART_URL]), order.hosts) if texts[CART_URL].size else "",
-        plain.locale(_text(&texts[LOCALE])) if texts[LOCALE].size else "",
-        order.country,
-        plain.time_zone(_text(&texts[TIME_ZONE])) if texts[TIME_ZONE].size else "",
-        lines,
-    ))
-    if PyBytes_GET_SIZE(value) > sealing.largest:
+    _span_of(kind, &texts[EVENT])
+    _span_of(customer_key, &texts[CUSTOMER_ID])
+    _span_of(currency, &texts[CURRENCY])
+    _span_of(locale, &texts[LOCALE])
+    _span_of(identity, &texts[IDENTITY])
+    texts[ID].at, texts[ID].size = record, 36
+    texts[STORE_ID].at, texts[STORE_ID].size = PyBytes_AS_STRING(order.store), PyBytes_GET_SIZE(order.store)
+    texts[COUNTRY].at, texts[COUNTRY].size = PyBytes_AS_STRING(order.country), PyBytes_GET_SIZE(order.country)
+    texts[SOURCE_NAME].at, texts[SOURCE_NAME].size = PyBytes_AS_STRING(SOURCE_BYTES), PyBytes_GET_SIZE(SOURCE_BYTES)
+    out.size = 0
+    _write(sealing.rows, out, order, events, event, texts, occurred_at, kind_text, currency)
+    if out.size > sealing.largest:
         raise Odd
-    key = _key(order, &texts[CART_ID])
-    if order.last_at != occurred_at:
-        order.last_at, order.last_time = occurred_at, ("ce_time", rfc3339(occurred_at).encode())
-    headers = [
-        SPECVERSION,
-        ("ce_id", PyBytes_FromStringAndSize(record, 36)),
-        sealing.named,
-        sealing.source,
-        order.last_time,
-        ("ce_subject", key),
-        order.store_header,
-        AVRO,
-    ]
-    if order.trace is not None:
-        headers.append(order.trace)
-    long_form = partial(plain.cart_event_in, PyBytes_FromStringAndSize(event.whole.at, event.whole.size), order.arrival)
     return Sealed(
-        event_id, kind_text, identities, customer_key, cart_id, occurred_at, Outgoing(sealing.topic, key, value, headers),
-        long_form,
+        PyUnicode_FromStringAndSize(named, 36),
+        kind_text,
+        identities,
+        customer_key,
+        cart_id,
+        occurred_at,
+        _parcel(sealing, order, &texts[CART_ID], record, occurred_at),
+        partial(plain.cart_event_in, PyBytes_FromStringAndSize(event.whole.at, event.whole.size), order.arrival),
     )
 
 
-cdef object _sealed_lines(Order order, Events events, const Event *event, kind, currency):
+cdef int _write(
+    Rows rows, Out out, Order order, Events events, const Event *event, const Span *texts, int64_t occurred_at, kind,
+    currency,
+) except -1:  # fmt: skip
+    cdef const Row *row = rows.rows
+    cdef const Row *last = row + rows.count
+    while row < last:
+        _put(out, row.before, row.size)
+        if row.slot < ALL_TEXTS:
+            _put_text(out, &texts[row.slot])
+        elif row.slot == OCCURRED:
+            _put_long(out, occurred_at)
+        elif row.slot == RECEIVED:
+            _put_long(out, order.received_at)
+        elif row.slot == VERSION:
+            _put_long(out, order.version)
+        elif row.slot == IDENTITIES:
+            if texts[IDENTITY].size:
+                _put_long(out, 1)
+                _put_text(out, &texts[IDENTITY])
+            _put_long(out, 0)
+        elif row.slot == LINES:
+            _write_lines(rows.items, out, order, events, event, kind, currency)
+        row += 1
+    return _put(out, PyBytes_AS_STRING(rows.tail), PyBytes_GET_SIZE(rows.tail))
+
+
+cdef int _write_lines(
+    Rows rows, Out out, Order order, Events events, const Event *event, kind, currency
+) except -1:  # fmt: skip
     cdef Py_ssize_t index
-    cdef list done
     if event.lines <= 0:
         if kind == "item_added" or kind == "item_set" or (kind == "cart_updated" and event.lines == NOT_GIVEN):
             raise Odd
-        return ()
-    done = []
-    for index in range(event.first_line, event.first_line + event.lines):
-        done.append(_sealed_line(order, &events.lines[index], kind, currency))
-    return tuple(done)
+    else:
+        _put_long(out, event.lines)
+        for index in range(event.first_line, event.first_line + event.lines):
+            _write_line(rows, out, order, &events.lines[index], kind, currency)
+    _put_long(out, 0)
+    return 0
 
 
-cdef object _sealed_line(Order order, const Line *line, kind, currency):
+cdef int _write_line(Rows rows, Out out, Order order, const Line *line, kind, currency) except -1:
     cdef const Span *texts = line.texts
+    cdef const Row *row = rows.rows
+    cdef const Row *last = row + rows.count
+    cdef Span price_currency
     cdef int64_t minor
     price, was_rounded = plain.NO_PRICE
     if line.price_kind != NO_PRICE:
@@ -616,52 +779,126 @@ cdef object _sealed_line(Order order, const Line *line, kind, currency):
         elif line.price_kind == AS_FRACTION:
             given = float(given)
         price, was_rounded = plain.priced(given, currency)
-        minor = price.minor
-        if line.quantity and minor > MOST_MINOR // line.quantity:
-            raise Odd
+    minor, in_currency = price.minor, price.currency
+    if line.quantity and minor > MOST_MINOR // line.quantity:
+        raise Odd
     if not line.quantity and kind == "item_added":
         raise Odd
-    product = _text(&texts[PRODUCT_ID])
-    variant = _text(&texts[VARIANT_ID])
-    line_id = product
+    if texts[URL].size:
+        plain.shop_address(_text(&texts[URL]), order.hosts)
+    if texts[IMAGE_URL].size:
+        plain.address(_text(&texts[IMAGE_URL]))
+    _span_of(in_currency, &price_currency)
+    while row < last:
+        _put(out, row.before, row.size)
+        if row.slot == LINE_ID:
+            _put_line_id(out, texts)
+        elif row.slot < LINE_TEXTS:
+            _put_text(out, &texts[row.slot])
+        elif row.slot == QUANTITY:
+            _put_long(out, line.quantity)
+        elif row.slot == MINOR:
+            _put_long(out, minor)
+        elif row.slot == PRICE_CURRENCY:
+            _put_text(out, &price_currency)
+        elif row.slot == ROUNDED:
+            _put(out, b"\1" if was_rounded else b"\0", 1)
+        row += 1
+    return _put(out, PyBytes_AS_STRING(rows.tail), PyBytes_GET_SIZE(rows.tail))
+
+
+cdef int _put_line_id(Out out, const Span *texts) except -1:
+    """Product and variant, where the event names none."""
     if texts[LINE_ID].size:
-        line_id = _text(&texts[LINE_ID])
-    elif texts[VARIANT_ID].size:
-        line_id = f"{product}:{variant}"
-    return (
-        line_id,
-        product,
-        variant,
-        _text(&texts[NAME]),
-        line.quantity,
-        price,
-        plain.shop_address(_text(&texts[URL]), order.hosts) if texts[URL].size else "",
-        plain.address(_text(&texts[IMAGE_URL])) if texts[IMAGE_URL].size else "",
-        _text(&texts[CATEGORY]),
-        _text(&texts[BRAND]),
-        was_rounded,
-    )
+        return _put_text(out, &texts[LINE_ID])
+    if not texts[VARIANT_ID].size:
+        return _put_text(out, &texts[PRODUCT_ID])
+    _put_long(out, texts[PRODUCT_ID].size + 1 + texts[VARIANT_ID].size)
+    _put(out, texts[PRODUCT_ID].at, texts[PRODUCT_ID].size)
+    _put(out, b":", 1)
+    return _put(out, texts[VARIANT_ID].at, texts[VARIANT_ID].size)
 
 
-cdef bytes _key(Order order, const Span *cart_id):
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(order.store_bytes)
-    cdef bytes key = PyBytes_FromStringAndSize(NULL, size + 1 + cart_id.size)
-    cdef char *at = PyBytes_AS_STRING(key)
-    memcpy(at, PyBytes_AS_STRING(order.store_bytes), size)
-    at[size] = c":"
-    memcpy(at + size + 1, cart_id.at, cart_id.size)
-    return key
+cdef Parcel _parcel(Sealing sealing, Order order, const Span *cart_id, const char *record, int64_t occurred_at):
+    cdef Out out = sealing.out
+    cdef Parcel parcel = Parcel.__new__(Parcel)
+    cdef Py_ssize_t key_size = PyBytes_GET_SIZE(order.store) + 1 + cart_id.size
+    cdef bytes made
+    cdef uint32_t *sizes
+    cdef char *at
+    if order.last_at is None or <int64_t> order.last_at != occurred_at:
+        order.time = rfc3339(occurred_at).encode()
+        if PyBytes_GET_SIZE(order.time) != TIME_SIZE:
+            raise Odd
+        order.last_at = occurred_at
+    made = PyBytes_FromStringAndSize(
+        NULL,
+        PyBytes_GET_SIZE(order.sizes) + out.size + 2 * key_size + PyBytes_GET_SIZE(order.before_id) + 36
+        + PyBytes_GET_SIZE(order.before_time) + TIME_SIZE + PyBytes_GET_SIZE(order.before_subject)
+        + PyBytes_GET_SIZE(order.after),
+    )  # fmt: skip
+    at = PyBytes_AS_STRING(made)
+    sizes = <uint32_t *> at
+    at = _copied(at, PyBytes_AS_STRING(order.sizes), PyBytes_GET_SIZE(order.sizes))
+    sizes[0], sizes[1], sizes[14] = out.size, key_size, key_size
+    at = _copied(at, out.data, out.size)
+    at = _keyed(at, order, cart_id)
+    at = _copied(at, PyBytes_AS_STRING(order.before_id), PyBytes_GET_SIZE(order.before_id))
+    at = _copied(at, record, 36)
+    at = _copied(at, PyBytes_AS_STRING(order.before_time), PyBytes_GET_SIZE(order.before_time))
+    at = _copied(at, PyBytes_AS_STRING(order.time), TIME_SIZE)
+    at = _copied(at, PyBytes_AS_STRING(order.before_subject), PyBytes_GET_SIZE(order.before_subject))
+    at = _keyed(at, order, cart_id)
+    _copied(at, PyBytes_AS_STRING(order.after), PyBytes_GET_SIZE(order.after))
+    parcel.topic, parcel.parcel = sealing.topic, made
+    return parcel
 
 
+cdef inline char *_keyed(char *at, Order order, const Span *cart_id) noexcept:
+    at = _copied(at, PyBytes_AS_STRING(order.store), PyBytes_GET_SIZE(order.store))
+    at[0] = c":"
+    return _copied(at + 1, cart_id.at, cart_id.size)
+
+
+cdef inline char *_copied(char *at, const char *data, Py_ssize_t size) noexcept:
+    memcpy(at, data, size)
+    return at + size
+
+
+cdef inline int _span_of(object text, Span *span) except -1:
+    """As long as the text lives."""
+    span.at = PyUnicode_AsUTF8AndSize(text, &span.size)
+    return 0
+
+
+cdef bytes SOURCE_BYTES = SOURCE.encode()
 cdef dict PLAIN_KINDS = {
     kind: KINDS[kind]
     for kind in ("product_viewed", "cart_updated", "item_added", "item_set", "cart_emptied", "checkout_step")
 }
+cdef tuple AS_STRING = ("string",)
+cdef tuple AS_LONG = ("int", "long")
+cdef dict SLOTS = {
+    "id": (ID, AS_STRING), "store_id": (STORE_ID, AS_STRING), "occurred_at": (OCCURRED, AS_LONG),
+    "received_at": (RECEIVED, AS_LONG), "source": (SOURCE_NAME, AS_STRING), "source_event_id": (EVENT_ID, AS_STRING),
+    "config_version": (VERSION, AS_LONG), "kind": (EVENT, AS_STRING), "cart_id": (CART_ID, AS_STRING),
+    "customer_id": (CUSTOMER_ID, AS_STRING), "identities": (IDENTITIES, ("array",)),
+    "anonymous_id": (ANONYMOUS_ID, AS_STRING), "session_id": (SESSION_ID, AS_STRING), "device": (DEVICE, AS_STRING),
+    "currency": (CURRENCY, AS_STRING), "step": (STEP, AS_STRING), "product_id": (VIEWED, AS_STRING),
+    "cart_url": (CART_URL, AS_STRING), "locale": (LOCALE, AS_STRING), "country": (COUNTRY, AS_STRING),
+    "time_zone": (TIME_ZONE, AS_STRING), "lines": (LINES, ("each",)), "lines.line_id": (LINE_ID, AS_STRING),
+    "lines.product_id": (PRODUCT_ID, AS_STRING), "lines.variant_id": (VARIANT_ID, AS_STRING),
+    "lines.name": (NAME, AS_STRING), "lines.quantity": (QUANTITY, AS_LONG), "lines.unit_price.minor": (MINOR, AS_LONG),
+    "lines.unit_price.currency": (PRICE_CURRENCY, AS_STRING), "lines.url": (URL, AS_STRING),
+    "lines.image_url": (IMAGE_URL, AS_STRING), "lines.category": (CATEGORY, AS_STRING),
+    "lines.brand": (BRAND, AS_STRING), "lines.price_rounded": (ROUNDED, ("boolean",)),
+}  # fmt: skip
+PATHS = tuple(SLOTS)
+"""What a plain event's record has; all else of it is empty."""
 
 # -------------------------------------------------------------------------------------------------------------- ids
 
 cdef const char *DIGITS = "0123456789abcdef"
-cdef bytes ROOT = ids.NAMESPACE.bytes
 
 
 cdef int _source_event(Order order, const Span *own_id, char *named) except -1:
@@ -757,16 +994,17 @@ cdef void _block(uint32_t *state, const unsigned char *data) noexcept:
         )  # fmt: skip
     for index in range(16, 80):
         words[index] = _turned(words[index - 3] ^ words[index - 8] ^ words[index - 14] ^ words[index - 16], 1)
-    for index in range(80):
-        if index < 20:
-            mixed = (b & c | ~b & d) + <uint32_t> 0x5A827999
-        elif index < 40:
-            mixed = (b ^ c ^ d) + <uint32_t> 0x6ED9EBA1
-        elif index < 60:
-            mixed = (b & c | b & d | c & d) + <uint32_t> 0x8F1BBCDC
-        else:
-            mixed = (b ^ c ^ d) + <uint32_t> 0xCA62C1D6
-        mixed += _turned(a, 5) + e + words[index]
+    for index in range(20):
+        mixed = (d ^ (b & (c ^ d))) + <uint32_t> 0x5A827999 + _turned(a, 5) + e + words[index]
+        e, d, c, b, a = d, c, _turned(b, 30), a, mixed
+    for index in range(20, 40):
+        mixed = (b ^ c ^ d) + <uint32_t> 0x6ED9EBA1 + _turned(a, 5) + e + words[index]
+        e, d, c, b, a = d, c, _turned(b, 30), a, mixed
+    for index in range(40, 60):
+        mixed = (b & c | d & (b | c)) + <uint32_t> 0x8F1BBCDC + _turned(a, 5) + e + words[index]
+        e, d, c, b, a = d, c, _turned(b, 30), a, mixed
+    for index in range(60, 80):
+        mixed = (b ^ c ^ d) + <uint32_t> 0xCA62C1D6 + _turned(a, 5) + e + words[index]
         e, d, c, b, a = d, c, _turned(b, 30), a, mixed
     state[0] += a
     state[1] += b

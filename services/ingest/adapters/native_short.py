@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from services.ingest.adapters import native_plain
 from services.ingest.adapters.seam import Arrival
 from services.ingest.api.bodies import Items
 from services.ingest.domain.sealed import Sealed
+from trolleybus.codec import Codec
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.envelope import Envelopes
 
@@ -28,13 +30,15 @@ class ShortWay:
     seal: Seal
 
 
-def short_way(write: Callable[[tuple[Any, ...]], bytes], envelopes: Envelopes, largest: int) -> ShortWay:
-    """As native_plain.Sealer's arguments."""
+def short_way(codec: Codec, envelopes: Envelopes, largest: int) -> ShortWay:
+    """`largest` is that of a record, in bytes."""
     if COMPILED:
         from services.ingest.adapters import native_machine  # noqa: PLC0415 - not there everywhere
 
-        return ShortWay(native_machine.read, native_machine.Sealing(write, envelopes.frame(CartActivity), largest).seal)
-    seal = native_plain.Sealer(write, envelopes, largest).seal
+        layout = partial(codec.layout, CartActivity, native_machine.PATHS)
+        sealing = native_machine.Sealing(layout, envelopes.frame(CartActivity), largest)
+        return ShortWay(native_machine.read, sealing.seal)
+    seal = native_plain.Sealer(codec.template(CartActivity, native_plain.ACTIVITY), envelopes, largest).seal
     return ShortWay(
         native_plain.read,
         lambda events, arrival, start, stop: [seal(event, arrival) for event in events[start:stop]],

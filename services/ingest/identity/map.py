@@ -11,6 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from services.ingest.domain.people import Identity
@@ -65,9 +66,9 @@ class IdentityMap:
         """Whether all were asked for lately: what is no longer fresh is asked for when it is noted."""
         return self._memory.are_fresh(identities, self._clock(), BELIEVED_S)
 
-    def is_usual(self, identity: str, cart_id: str, at: int) -> bool:
-        """Whether an event of this identity alone in this cart (at ms) changes nothing and teaches nothing."""
-        return self._memory.is_usual(identity, cart_id, at, self._clock())
+    def usual(self) -> Callable[[str, str, int], bool]:
+        """Tells whether an event of an identity alone in a cart (at ms) changes nothing and teaches nothing, as of now."""
+        return partial(self._memory.is_usual, self._clock())
 
     async def fetch(self, identities: Iterable[str]) -> bool:
         """Ask Valkey whose they are; False where it is away. All who ask in one pass of the event loop share a question."""

@@ -42,7 +42,7 @@ class Memory:
                 return False
         return True
 
-    def is_usual(self, identity: str, cart_id: str, at: int, now: float) -> bool:
+    def is_usual(self, now: float, identity: str, cart_id: str, at: int) -> bool:
         """Whether there is nothing to look up for an event of this identity alone in this cart, nor to learn from it."""
         heard = self._heard.get(identity)
         if heard is None or heard[1] != cart_id or at >= heard[2]:

@@ -32,7 +32,7 @@ class Settling:
 
     def all_at_once(self, events: Sequence[Event]) -> Settled | None:
         """Settled from this process's memory, each for itself; None where Valkey must be asked about one."""
-        is_usual, known = self._map.is_usual, self._map.person
+        is_usual, known = self._map.usual(), self._map.person
         done: list[Event] = []
         new: list[Event] = []
         strangers = 0

@@ -1,7 +1,7 @@
 """When a request's results are told: with Kafka's acknowledgement, not before."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -52,14 +52,14 @@ class Shoppers:
 
     def __init__(self, *known: str) -> None:
         self.known = {*known}
-        self.usual: set[str] = set()
+        self.familiar: set[str] = set()
         self.noted: list[Any] = []
 
     def person(self, identity: str) -> Person | None:
         return Person("p", {identity: 1}) if identity in self.known else None
 
-    def is_usual(self, identity: str, _cart_id: str, _at: int) -> bool:
-        return identity in self.usual
+    def usual(self) -> Callable[[str, str, int], bool]:
+        return lambda identity, _cart_id, _at: identity in self.familiar
 
     def has(self, identities: Sequence[Identity]) -> bool:
         return all(one.hash in self.known for one in identities)
@@ -94,7 +94,7 @@ async def test_what_is_begun_is_told_and_learned_from_when_kafka_has_it(kafka: K
 
 async def test_from_what_is_usual_nothing_is_learned(kafka: Kafka) -> None:
     shoppers, told = Shoppers(ADA.hash), list[Any]()
-    shoppers.usual = {ADA.hash}
+    shoppers.familiar = {ADA.hash}
     bo = Identity("anonymous", "anonymous:v1:bo", "bo")
     shoppers.known |= {bo.hash}
     assert gateway(kafka, shoppers).begin("s", "native", [event(ADA), event(bo)], told.append)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -141,6 +141,23 @@ class Kafka(Taken):
         return [*events]
 
 
+class Schemas:
+    """A registry of one schema."""
+
+    async def id_of(self, _subject: str, _text: str) -> int:
+        return 7
+
+
+def prepared(topics: Topics) -> Codec:
+    codec = Codec(cast(Registry, Schemas()), topics)
+    asyncio.run(codec.prepare(CartActivity))
+    return codec
+
+
+TOPICS = Topics.load()
+CODEC = prepared(TOPICS)
+
+
 def accepted(name: str) -> Sealed:
     return Sealed(name, "cart_updated", (), "a", "c", 1, Outgoing("t", b"", b"", ()), Translation)  # type: ignore[arg-type]
 
@@ -195,8 +212,7 @@ class Door:
             now=lambda: 1_772_000_000_000,
             **rest,
         )
-        envelopes = Envelopes("test", Topics.load(), Codec(Registry("http://127.0.0.1:1"), Topics.load()))
-        self.tracking = track(short_way(lambda values: repr(values).encode(), envelopes, 100_000))
+        self.tracking = track(short_way(CODEC, Envelopes("test", TOPICS, CODEC), 100_000))
 
     def _take(self, _store: object, _key: object, _scope: str, events: int) -> Verdict | None:
         if sum(self.limited) + events > self.most:

@@ -36,7 +36,7 @@ def test_what_is_usual_changes_nothing_and_teaches_nothing(sightings: list[tuple
     for sighting, later in sightings:
         now += later
         identity, cart_id, at = sighting.identities[0].hash, sighting.cart_id, sighting.at
-        if memory.is_usual(identity, cart_id, at, now):
+        if memory.is_usual(now, identity, cart_id, at):
             alone = Sighting(sighting.identities[:1], cart_id, False, at)
             assert memory.are_fresh(alone.identities, now)
             assert owner(memory.person, alone.identities) is not None
@@ -51,9 +51,9 @@ def test_a_shopper_in_one_cart_is_usual_until_something_changes() -> None:
     for _ in range(2):
         memory.see(ada, 0.0)
     name = IDENTITIES[1].hash
-    assert memory.is_usual(name, "c1", HOUR, 1.0)
-    assert not memory.is_usual(name, "c2", HOUR, 1.0)
-    assert not memory.is_usual(name, "c1", 3 * HOUR, 1.0)
-    assert not memory.is_usual(name, "c1", HOUR, FRESH_S)
+    assert memory.is_usual(1.0, name, "c1", HOUR)
+    assert not memory.is_usual(1.0, name, "c2", HOUR)
+    assert not memory.is_usual(1.0, name, "c1", 3 * HOUR)
+    assert not memory.is_usual(FRESH_S, name, "c1", HOUR)
     memory.see(ada._replace(ends_cart=True, at=HOUR + 1), 1.0)
-    assert not memory.is_usual(name, "c1", HOUR, 1.0)
+    assert not memory.is_usual(1.0, name, "c1", HOUR)
