@@ -488,8 +488,9 @@ cdef inline int _put(Out out, const char *data, Py_ssize_t size) except -1:
         if grown == NULL:
             raise MemoryError
         out.data, out.room = grown, room
-    memcpy(out.data + out.size, data, size)
-    out.size += size
+    if size:
+        memcpy(out.data + out.size, data, size)
+        out.size += size
     return 0
 
 
