@@ -63,6 +63,7 @@ cdef enum:
     MOST_DIGITS = 15  # Of a price: what a float holds exactly.
     LONGEST_BASIS = 4096  # Bytes of what an id is made of.
     TIME_SIZE = 24  # 2026-03-01T18:30:00.250Z
+    TRACE_SIZE = 55  # 00-<trace>-<span>-01
 
 cdef struct Name:
     char text[LONGEST_NAME]
@@ -586,8 +587,9 @@ cdef class Sealing:
     """As native_plain.Sealer, of `read`'s events."""
 
     cdef object layout, topic
-    cdef bytes kind_name, kind_value, source_name, source_value
+    cdef tuple kind, source
     cdef Rows rows
+    cdef Stamp stamp  # Of the store that sent last.
     cdef Py_ssize_t largest
     cdef Out out
 
@@ -595,8 +597,7 @@ cdef class Sealing:
         """`layout` gives that of a CartActivity with PATHS, when it is known; `frame` is its frame."""
         self.layout, self.largest, self.out = layout, largest, Out()
         self.topic = frame.topic
-        self.kind_name, self.kind_value = frame.kind[0].encode(), frame.kind[1]
-        self.source_name, self.source_value = frame.source[0].encode(), frame.source[1]
+        self.kind, self.source = [(name.encode(), value) for name, value in (frame.kind, frame.source)]
 
     def seal(self, Events events not None, arrival, Py_ssize_t start, Py_ssize_t stop):
         """The events from `start` to `stop` as Sealed; raises Odd."""
@@ -608,55 +609,68 @@ cdef class Sealing:
             raise Odd
         if self.rows is None:
             self.rows = Rows(self.layout(), SLOTS)
-        order = Order(self, arrival)
+        if self.stamp is None or self.stamp.store is not arrival.store:
+            self.stamp = Stamp(self, arrival.store)
+        order = Order(self.stamp, arrival)
         for index in range(max(0, start), min(stop, events.count)):
             done.append(_sealed(self, order, events, &events.events[index]))
         return done
 
 
-cdef class Order:
-    """What is the same for all events of a request."""
+cdef class Stamp:
+    """What is the same for all of a store's events."""
 
-    cdef object arrival, store_id, hasher, hosts, sent_at, last_at
+    cdef object store, store_id
     cdef str currency
-    cdef int64_t received_at, version
-    cdef bytes store, country, event_basis, sizes
-    cdef bytes before_id, before_time, time, before_subject, after
+    cdef int64_t version
+    cdef bytes name, event_basis, before_id, before_time, before_subject, after, sizes, sizes_traced
 
-    def __init__(self, Sealing sealing, arrival):
-        store = arrival.store
-        self.arrival, self.store_id, self.hasher = arrival, store.store_id, arrival.hasher
-        self.currency, self.version = store.currency, store.version
-        self.hosts, self.received_at, self.sent_at = arrival.link_hosts, arrival.received_at, arrival.sent_at
-        self.store, self.country = store.store_id.encode(), arrival.country.encode()
+    def __init__(self, Sealing sealing, store):
+        self.store, self.store_id, self.currency, self.version = store, store.store_id, store.currency, store.version
+        self.name = store.store_id.encode()
         # As in ids.source_event, up to the length of the last part.
         basis = f"5:event{len(self.store_id)}:{self.store_id}{len(SOURCE)}:{SOURCE}"
         self.event_basis = ROOT + basis.encode()
         if len(self.event_basis) > LONGEST_BASIS // 2:
             raise Odd
-        trace = current_traceparent()
-        last = [(STORE_HEADER.encode(), self.store), (AVRO[0].encode(), AVRO[1])]
-        if trace:
-            last.append((TRACE_HEADER.encode(), trace.encode()))
-        self.before_id = SPECVERSION[0].encode() + SPECVERSION[1] + b"ce_id"
-        self.before_time = (
-            sealing.kind_name + sealing.kind_value + sealing.source_name + sealing.source_value + b"ce_time"
-        )
+        first, last = SPECVERSION[0].encode() + SPECVERSION[1], STORE_HEADER.encode() + self.name
+        self.before_id = first + b"ce_id"
+        self.before_time = b"".join((*sealing.kind, *sealing.source)) + b"ce_time"
         self.before_subject = b"ce_subject"
-        self.after = b"".join([piece for header in last for piece in header])
+        self.after = last + AVRO[0].encode() + AVRO[1]
         sizes = [
-            0,
-            0,
-            6 + len(last),
+            0, 0, 8,
             len(SPECVERSION[0]), len(SPECVERSION[1]),
             5, 36,
-            len(sealing.kind_name), len(sealing.kind_value),
-            len(sealing.source_name), len(sealing.source_value),
+            *(len(piece) for piece in (*sealing.kind, *sealing.source)),
             7, TIME_SIZE,
             10, 0,
+            len(STORE_HEADER), len(self.name),
+            len(AVRO[0]), len(AVRO[1]),
         ]  # fmt: skip
-        sizes += [len(piece) for header in last for piece in header]
         self.sizes = struct.pack(f"={len(sizes)}I", *sizes)
+        sizes[2] = 9
+        self.sizes_traced = struct.pack(f"={len(sizes) + 2}I", *sizes, len(TRACED), TRACE_SIZE)
+
+
+cdef class Order:
+    """What is the same for all events of a request."""
+
+    cdef object arrival, sent_at, last_at
+    cdef str country
+    cdef int64_t received_at
+    cdef Stamp stamp
+    cdef bytes sizes, trace, time
+
+    def __init__(self, Stamp stamp, arrival):
+        self.stamp, self.arrival, self.country = stamp, arrival, arrival.country
+        self.received_at, self.sent_at = arrival.received_at, arrival.sent_at
+        self.trace, self.sizes = b"", stamp.sizes
+        trace = current_traceparent()
+        if trace:
+            self.trace, self.sizes = TRACED + trace.encode(), stamp.sizes_traced
+            if len(self.trace) != len(TRACED) + TRACE_SIZE:
+                raise Odd
         self.last_at = None
 
 
@@ -678,18 +692,18 @@ cdef object _sealed(Sealing sealing, Order order, Events events, const Event *ev
         raise Odd  # Which says that they are one person.
     identities = ()
     if texts[CUSTOMER_ID].size:
-        identities = shopper(order.hasher, order.store_id, "customer", _text(&texts[CUSTOMER_ID]))
+        identities = shopper(order.arrival.hasher, order.stamp.store_id, "customer", _text(&texts[CUSTOMER_ID]))
     elif texts[ANONYMOUS_ID].size:
-        identities = shopper(order.hasher, order.store_id, "anonymous", _text(&texts[ANONYMOUS_ID]))
+        identities = shopper(order.arrival.hasher, order.stamp.store_id, "anonymous", _text(&texts[ANONYMOUS_ID]))
     customer_key = identities[0].key if identities else shopper_key(identities, cart_id)
     identity = identities[0].hash if identities else ""
-    currency = order.currency
+    currency = order.stamp.currency
     if texts[CURRENCY].size:
         currency = _text(&texts[CURRENCY])
         if not is_currency(currency):
             raise Odd
     if texts[CART_URL].size:
-        plain.shop_address(_text(&texts[CART_URL]), order.hosts)
+        plain.shop_address(_text(&texts[CART_URL]), order.arrival.link_hosts)
     if texts[TIME_ZONE].size:
         plain.time_zone(_text(&texts[TIME_ZONE]))
     locale = plain.locale(_text(&texts[LOCALE])) if texts[LOCALE].size else ""
@@ -705,9 +719,9 @@ cdef object _sealed(Sealing sealing, Order order, Events events, const Event *ev
     _span_of(locale, &texts[LOCALE])
     _span_of(identity, &texts[IDENTITY])
     texts[ID].at, texts[ID].size = record, 36
-    texts[STORE_ID].at, texts[STORE_ID].size = PyBytes_AS_STRING(order.store), PyBytes_GET_SIZE(order.store)
-    texts[COUNTRY].at, texts[COUNTRY].size = PyBytes_AS_STRING(order.country), PyBytes_GET_SIZE(order.country)
-    texts[SOURCE_NAME].at, texts[SOURCE_NAME].size = PyBytes_AS_STRING(SOURCE_BYTES), PyBytes_GET_SIZE(SOURCE_BYTES)
+    _span_of(order.stamp.store_id, &texts[STORE_ID])
+    _span_of(order.country, &texts[COUNTRY])
+    _span_of(SOURCE, &texts[SOURCE_NAME])
     out.size = 0
     _write(sealing.rows, out, order, events, event, texts, occurred_at, kind_text, currency)
     if out.size > sealing.largest:
@@ -739,7 +753,7 @@ cdef int _write(
         elif row.slot == RECEIVED:
             _put_long(out, order.received_at)
         elif row.slot == VERSION:
-            _put_long(out, order.version)
+            _put_long(out, order.stamp.version)
         elif row.slot == IDENTITIES:
             if texts[IDENTITY].size:
                 _put_long(out, 1)
@@ -786,7 +800,7 @@ cdef int _write_line(Rows rows, Out out, Order order, const Line *line, kind, cu
     if not line.quantity and kind == "item_added":
         raise Odd
     if texts[URL].size:
-        plain.shop_address(_text(&texts[URL]), order.hosts)
+        plain.shop_address(_text(&texts[URL]), order.arrival.link_hosts)
     if texts[IMAGE_URL].size:
         plain.address(_text(&texts[IMAGE_URL]))
     _span_of(in_currency, &price_currency)
@@ -822,8 +836,9 @@ cdef int _put_line_id(Out out, const Span *texts) except -1:
 
 cdef Parcel _parcel(Sealing sealing, Order order, const Span *cart_id, const char *record, int64_t occurred_at):
     cdef Out out = sealing.out
+    cdef Stamp stamp = order.stamp
     cdef Parcel parcel = Parcel.__new__(Parcel)
-    cdef Py_ssize_t key_size = PyBytes_GET_SIZE(order.store) + 1 + cart_id.size
+    cdef Py_ssize_t key_size = PyBytes_GET_SIZE(stamp.name) + 1 + cart_id.size
     cdef bytes made
     cdef uint32_t *sizes
     cdef char *at
@@ -834,36 +849,35 @@ cdef Parcel _parcel(Sealing sealing, Order order, const Span *cart_id, const cha
         order.last_at = occurred_at
     made = PyBytes_FromStringAndSize(
         NULL,
-        PyBytes_GET_SIZE(order.sizes) + out.size + 2 * key_size + PyBytes_GET_SIZE(order.before_id) + 36
-        + PyBytes_GET_SIZE(order.before_time) + TIME_SIZE + PyBytes_GET_SIZE(order.before_subject)
-        + PyBytes_GET_SIZE(order.after),
+        PyBytes_GET_SIZE(order.sizes) + out.size + 2 * key_size + PyBytes_GET_SIZE(stamp.before_id) + 36
+        + PyBytes_GET_SIZE(stamp.before_time) + TIME_SIZE + PyBytes_GET_SIZE(stamp.before_subject)
+        + PyBytes_GET_SIZE(stamp.after) + PyBytes_GET_SIZE(order.trace),
     )  # fmt: skip
-    at = PyBytes_AS_STRING(made)
-    sizes = <uint32_t *> at
-    at = _copied(at, PyBytes_AS_STRING(order.sizes), PyBytes_GET_SIZE(order.sizes))
+    sizes = <uint32_t *> PyBytes_AS_STRING(made)
+    at = _copied(PyBytes_AS_STRING(made), order.sizes)
     sizes[0], sizes[1], sizes[14] = out.size, key_size, key_size
-    at = _copied(at, out.data, out.size)
-    at = _keyed(at, order, cart_id)
-    at = _copied(at, PyBytes_AS_STRING(order.before_id), PyBytes_GET_SIZE(order.before_id))
-    at = _copied(at, record, 36)
-    at = _copied(at, PyBytes_AS_STRING(order.before_time), PyBytes_GET_SIZE(order.before_time))
-    at = _copied(at, PyBytes_AS_STRING(order.time), TIME_SIZE)
-    at = _copied(at, PyBytes_AS_STRING(order.before_subject), PyBytes_GET_SIZE(order.before_subject))
-    at = _keyed(at, order, cart_id)
-    _copied(at, PyBytes_AS_STRING(order.after), PyBytes_GET_SIZE(order.after))
+    memcpy(at, out.data, out.size)
+    at = _keyed(at + out.size, stamp, cart_id)
+    at = _copied(at, stamp.before_id)
+    memcpy(at, record, 36)
+    at = _copied(at + 36, stamp.before_time)
+    at = _copied(at, order.time)
+    at = _keyed(_copied(at, stamp.before_subject), stamp, cart_id)
+    _copied(_copied(at, stamp.after), order.trace)
     parcel.topic, parcel.parcel = sealing.topic, made
     return parcel
 
 
-cdef inline char *_keyed(char *at, Order order, const Span *cart_id) noexcept:
-    at = _copied(at, PyBytes_AS_STRING(order.store), PyBytes_GET_SIZE(order.store))
+cdef inline char *_keyed(char *at, Stamp stamp, const Span *cart_id) noexcept:
+    at = _copied(at, stamp.name)
     at[0] = c":"
-    return _copied(at + 1, cart_id.at, cart_id.size)
+    memcpy(at + 1, cart_id.at, cart_id.size)
+    return at + 1 + cart_id.size
 
 
-cdef inline char *_copied(char *at, const char *data, Py_ssize_t size) noexcept:
-    memcpy(at, data, size)
-    return at + size
+cdef inline char *_copied(char *at, bytes data) noexcept:
+    memcpy(at, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+    return at + PyBytes_GET_SIZE(data)
 
 
 cdef inline int _span_of(object text, Span *span) except -1:
@@ -872,7 +886,7 @@ cdef inline int _span_of(object text, Span *span) except -1:
     return 0
 
 
-cdef bytes SOURCE_BYTES = SOURCE.encode()
+cdef bytes TRACED = TRACE_HEADER.encode()
 cdef dict PLAIN_KINDS = {
     kind: KINDS[kind]
     for kind in ("product_viewed", "cart_updated", "item_added", "item_set", "cart_emptied", "checkout_step")
@@ -905,8 +919,8 @@ cdef const char *DIGITS = "0123456789abcdef"
 cdef int _source_event(Order order, const Span *own_id, char *named) except -1:
     """As ids.source_event of `carts:id:<own id>`."""
     cdef char basis[LONGEST_BASIS]
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(order.event_basis)
-    memcpy(basis, PyBytes_AS_STRING(order.event_basis), size)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(order.stamp.event_basis)
+    memcpy(basis, PyBytes_AS_STRING(order.stamp.event_basis), size)
     size += _decimal(own_id.chars + 9, basis + size)
     memcpy(basis + size, ":carts:id:", 10)
     size += 10

@@ -33,6 +33,7 @@ from trolleybus.contracts.stores import StoreConfig
 from trolleybus.envelope import Envelopes, Outgoing
 from trolleybus.http import Problem
 from trolleybus.registry import Registry
+from trolleybus.telemetry import continue_trace
 from trolleybus.topics import Topics
 
 HASHER = IdentityHasher(installation_secrets("a" * 32))
@@ -406,3 +407,18 @@ def test_ids_made_in_c_are_those_of_the_standard_library(name: bytes) -> None:
 
     digest = hashlib.sha1(ids.NAMESPACE.bytes + name, usedforsecurity=False).digest()[:16]
     assert native_machine.version_5(name) == str(UUID(bytes=digest, version=5))
+
+
+def test_a_trace_travels_with_what_is_sealed_in_it_and_each_stores_events_are_its_own(way: ShortWay) -> None:
+    for store_id in ["shop", "другой магазин", "shop"]:
+        store = StoreConfig(store_id=store_id, currency="EUR", version=len(store_id))
+        arrival = Arrival(store=store, hasher=HASHER, received_at=RECEIVED)
+        body = b'{"event":"cart_emptied","event_id":"e1","cart_id":"c1"}'
+        with continue_trace(None) as trace:
+            assert compare(way, body, arrival)
+            found = way.read(body)
+            assert found is not None
+            (sealed,) = way.seal(found.items, arrival, 0, 1)
+        headers = dict(sealed.outgoing.headers)
+        assert headers["traceparent"].decode().split("-")[1] == trace.trace_id
+        assert (headers["ce_storeid"].decode(), sealed.outgoing.key.decode()) == (store_id, f"{store_id}:c1")
