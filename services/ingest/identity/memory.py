@@ -6,8 +6,8 @@ from services.ingest.domain.people import Identity
 from services.ingest.domain.persons import Person, affected, learn, nothing_new_until
 from services.ingest.domain.remembering import Sighting
 
-FRESH_S = 10.0
-"""An older answer is asked for anew when its shopper is seen again, beside what that event is answered."""
+FRESH_S = 30.0
+"""Some clicks of one visitor. An older answer is asked for anew when its shopper is seen again, beside that event's answer."""
 BELIEVED_S = 60.0
 """How old an answer may be for an event that names its cart; what is older is asked for first."""
 MOST = 20_000

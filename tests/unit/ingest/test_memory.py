@@ -30,7 +30,7 @@ def test_a_sighting_is_new_exactly_where_something_is_learned_of_it(sightings: l
                 assert all(memory.person(identity) == learned.person for identity in learned.pointing)
 
 
-@given(st.lists(st.tuples(SIGHTINGS, st.sampled_from([0.0, 4.0, 11.0])), max_size=40))
+@given(st.lists(st.tuples(SIGHTINGS, st.sampled_from([0.0, 4.0, FRESH_S + 1])), max_size=40))
 def test_what_is_usual_changes_nothing_and_teaches_nothing(sightings: list[tuple[Sighting, float]]) -> None:
     memory, now = Memory(), 0.0
     for sighting, later in sightings:
