@@ -21,7 +21,7 @@ setup: $(MACHINE) ## make the environment in .venv (PYTHON=python3.12 chooses th
 $(STAMP): pyproject.toml requirements.lock tools/bootstrap.py
 	@$(PYTHON) tools/bootstrap.py
 
-$(MACHINE): $(STAMP) hatch_build.py trolleybus/avro/machine.pyx services/ingest/adapters/native_machine.pyx
+$(MACHINE): $(STAMP) hatch_build.py trolleybus/avro/machine.pyx services/ingest/adapters/native_machine.pyx services/ingest/kafka/kafka_machine.pyx
 	@$(BIN)/python hatch_build.py
 	@touch $@
 
@@ -59,5 +59,5 @@ sdk: ## check and build the browser SDK from sdk/ (needs Node 18 or newer); what
 
 clean: ## stop the local stack and delete all that was made here, .venv included
 	@if [ -x $(BIN)/trolleybus ]; then $(BIN)/trolleybus stack reset; fi
-	@rm -rf .venv .dev build dist sdk/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache trolleybus/avro/machine.*.so services/ingest/adapters/native_machine.*.so
+	@rm -rf .venv .dev build dist sdk/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache trolleybus/avro/machine.*.so services/ingest/adapters/native_machine.*.so services/ingest/kafka/kafka_machine.*.so
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

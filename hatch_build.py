@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent
 SOURCES = (
     ROOT / "trolleybus" / "avro" / "machine.pyx",
     ROOT / "services" / "ingest" / "adapters" / "native_machine.pyx",
+    ROOT / "services" / "ingest" / "kafka" / "kafka_machine.pyx",
 )
 
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
-from confluent_kafka import KafkaError, KafkaException, Producer
-
+from services.ingest.kafka.chosen import begun
+from services.ingest.kafka.seam import Failed, Kafka, Parcelled, QueueFull
 from trolleybus.envelope import Outgoing
 from trolleybus.producer import KafkaUnavailable
 from trolleybus.readiness import PartStatus
@@ -33,27 +33,11 @@ Done = Callable[[KafkaUnavailable | None], None]
 """Called once: with None when every in-sync replica has all of it, else with what went wrong."""
 
 
-class QueueFull(Exception):
-    """librdkafka holds as much as it may; not all was sent, a retry carries the same ids."""
+class _Waiting(NamedTuple):
+    """Who waits for records that were handed over together, and until when (seconds of the event loop)."""
 
-
-class _Delivery:
-    """Records that were handed over together; librdkafka calls it for each. Stands among the settled after the last."""
-
-    __slots__ = ("error", "left", "settled", "until")
-
-    def __init__(self, records: int, until: float, settled: list["_Delivery"]) -> None:
-        self.left = records
-        self.until = until
-        self.settled = settled
-        self.error: KafkaUnavailable | None = None
-
-    def __call__(self, error: KafkaError | None, _message: object) -> None:
-        self.left -= 1
-        if error is not None:
-            self.error = KafkaUnavailable(f"Kafka refused a record: {error}")
-        if not self.left:
-            self.settled.append(self)
+    until: float
+    done: Done
 
 
 @contextmanager
@@ -97,12 +81,11 @@ class Sender:
             "reconnect.backoff.max.ms": 1000,
             "api.version.request.timeout.ms": 2000,
             "log_level": 3,  # Errors: what it tries again by itself is no news.
-            "error_cb": self._on_error,
         }
-        self._kafka: Producer | None = None
+        self._kafka: Kafka | None = None
+        self._replaced: list[Kafka] = []  # Of some records they have not told yet.
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: dict[_Delivery, Done] = {}  # The oldest first.
-        self._settled: list[_Delivery] = []
+        self._waiting: dict[object, _Waiting] = {}  # By its token, the oldest first.
         self._looking: asyncio.TimerHandle | None = None
         self._is_away = True  # Until it has answered.
 
@@ -120,13 +103,15 @@ class Sender:
         while self._kafka is not None and len(self._kafka) and time.monotonic() < until:
             self._poll()
             await asyncio.sleep(LOOK_S)
-        kafka, self._kafka = self._kafka, None
+        ending, self._kafka, self._replaced = [self._kafka, *self._replaced], None, []
         if self._looking is not None:
             self._looking.cancel()
-        for delivery in list(self._waiting):
-            self._end(delivery, KafkaUnavailable("the gateway stopped before Kafka acknowledged"))
-        if kafka is not None:
-            kafka.purge()
+        for token in list(self._waiting):
+            self._end(token, KafkaUnavailable("the gateway stopped before Kafka acknowledged"))
+        for kafka in ending:
+            if kafka is not None:
+                kafka.purge()
+                await asyncio.to_thread(kafka.close)
 
     async def run(self) -> None:
         """Hears of what happens while nothing is sent, and asks for Kafka while it is away, until cancelled."""
@@ -141,26 +126,22 @@ class Sender:
     def status(self) -> PartStatus:
         return PartStatus(ok=not self._is_away, detail="no broker answers" if self._is_away else "")
 
-    def send(self, outgoing: Sequence[Outgoing], done: Done) -> None:
-        """Hands records over; `done` is called later, after the last acknowledgement, with KafkaUnavailable where one is
-        missing. Order is kept within a key. Raises KafkaUnavailable or QueueFull where not all were taken: then it is not
-        called.
+    def send(self, outgoing: Sequence[Outgoing | Parcelled], done: Done) -> None:
+        """Hands records over, at least one; `done` is called later, after the last acknowledgement, with KafkaUnavailable
+        where one is missing. Order is kept within a key. Raises KafkaUnavailable or QueueFull where not all were taken: then
+        it is not called.
         """
         kafka = self._kafka
         if kafka is None or self._loop is None:
             raise RuntimeError("the sender is used outside its `async with`")
-        delivery = _Delivery(len(outgoing), self._loop.time() + self._timeout_s, self._settled)
-        produce = kafka.produce
+        token = object()
         try:
-            for one in outgoing:
-                produce(one.topic, one.value, one.key, on_delivery=delivery, headers=list(one.headers))
-        except BufferError:
-            raise QueueFull("librdkafka's queue is full") from None
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError._FATAL:
-                self._replace(kafka, error.args[0])
-            raise KafkaUnavailable(f"Kafka takes no record: {error.args[0]}") from error
-        self._waiting[delivery] = done
+            kafka.hand_over(outgoing, token)
+        except Failed as error:
+            if error.is_fatal:
+                self._replace(kafka, str(error))
+            raise KafkaUnavailable(f"Kafka takes no record: {error}") from error
+        self._waiting[token] = _Waiting(self._loop.time() + self._timeout_s, done)
         if self._looking is None:
             self._looking = self._loop.call_later(LOOK_S, self._look)
 
@@ -171,25 +152,25 @@ class Sender:
             return
         self._poll()
         now = self._loop.time()
-        for delivery in list(takewhile(lambda one: one.until <= now, self._waiting)):
-            self._end(delivery, KafkaUnavailable(f"Kafka did not acknowledge within {self._timeout_s:g} s"))
+        for token, _ in list(takewhile(lambda one: one[1].until <= now, self._waiting.items())):
+            self._end(token, KafkaUnavailable(f"Kafka did not acknowledge within {self._timeout_s:g} s"))
         if self._waiting and self._looking is None:
             self._looking = self._loop.call_later(LOOK_S, self._look)
 
-    def _end(self, delivery: _Delivery, error: KafkaUnavailable | None) -> None:
-        done = self._waiting.pop(delivery, None)
-        if done is None:
-            return  # It was given up before, or not all of it was taken.
+    def _end(self, token: object, error: KafkaUnavailable | None) -> None:
+        waiting = self._waiting.pop(token, None)
+        if waiting is None:
+            return  # It was given up before.
         if error is None:
             self._is_away = False
         try:
-            done(error)
+            waiting.done(error)
         except Exception:  # Others wait for their word.
             logger.exception("what waited for an acknowledgement failed on it")
 
-    def _made(self) -> Producer:
+    def _made(self) -> Kafka:
         with _unhurried_threads():
-            return Producer(self._settings, logger=logging.getLogger(__name__))
+            return begun(self._settings, logging.getLogger(__name__))
 
     async def _ask(self) -> None:
         """Whether a broker answers."""
@@ -197,38 +178,45 @@ class Sender:
         if kafka is None:
             return
         try:
-            await asyncio.to_thread(kafka.list_topics, timeout=ASK_AGAIN_S)
-        except KafkaException as error:
+            await asyncio.to_thread(kafka.ask, ASK_AGAIN_S)
+        except Failed as error:
             self._is_away = True
-            logger.warning("kafka does not answer", error=str(error.args[0]))
+            logger.warning("kafka does not answer", error=str(error))
         else:
             self._is_away = False
 
-    def _on_error(self, error: KafkaError) -> None:
-        """librdkafka tries again by itself; only what is fatal to it is not undone by that."""
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._is_away = True
-
     def _poll(self) -> None:
-        """Hears what librdkafka has to tell. What is fatal to it, it raises here, once."""
+        """Hears what librdkafka has to tell."""
         kafka = self._kafka
         if kafka is None:
             return
-        try:
-            kafka.poll(0)
-        except KafkaException as error:
-            self._replace(kafka, error.args[0])
-        settled = self._settled.copy()
-        self._settled.clear()
-        for delivery in settled:
-            self._end(delivery, delivery.error)
+        heard = kafka.heard()
+        if heard.all_down:  # It tries again by itself; only what is fatal to it is not undone by that.
+            self._is_away = True
+        if heard.fatal is not None:
+            self._replace(kafka, heard.fatal)
+        settled = heard.settled if not self._replaced else [*heard.settled, *self._heard_of_replaced()]
+        for token, error in settled:
+            self._end(token, None if error is None else KafkaUnavailable(f"Kafka refused a record: {error}"))
 
-    def _replace(self, useless: Producer, error: KafkaError) -> None:
+    def _replace(self, useless: Kafka, error: str) -> None:
         """A producer that lost its place in the order of its records takes none any more; a new one begins anew."""
         if useless is not self._kafka:
             return
-        logger.error("a new producer takes the place of one that can send no more", error=str(error))
+        logger.error("a new producer takes the place of one that can send no more", error=error)
         self._kafka = self._made()
         useless.purge()
-        with suppress(KafkaException):  # Those who wait for it hear so now; it has been told of already.
-            useless.poll(0)
+        self._replaced.append(useless)
+
+    def _heard_of_replaced(self) -> list[tuple[object, str | None]]:
+        """Who waits for what they gave up hears so; then they end, in a thread, since that takes a moment."""
+        settled: list[tuple[object, str | None]] = []
+        for kafka in self._replaced.copy():
+            settled += kafka.heard().settled
+            if not len(kafka) and self._loop is not None:
+                self._replaced.remove(kafka)
+                self._loop.run_in_executor(None, kafka.close)
+        return settled
+
+
+__all__ = ["Done", "QueueFull", "Sender"]
