@@ -1,37 +1,41 @@
 """The sender on librdkafka, with a real broker."""
 
 import asyncio
-import ctypes
 import uuid
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
 
-import confluent_kafka
 import pytest
 from aiokafka import AIOKafkaConsumer
-from confluent_kafka import KafkaError, Producer
 
+from services.ingest.kafka.seam import Kafka, Parcelled
 from services.ingest.sender import Sender
+from tests.eventually import eventually
 from tests.integration.ingest_harness import world
+from tests.kafka_twins import begin, break_for_good, packed
 from trolleybus.contracts.partition import partition_of
 from trolleybus.envelope import Outgoing
 from trolleybus.producer import KafkaUnavailable
 
+__all__ = ["begin"]
 
-def break_for_good(producer: Producer) -> None:
-    """What librdkafka's own tests have for an error that no producer survives. Its handle is the object's first field."""
-    (library,) = (Path(confluent_kafka.__file__).parents[1] / "confluent_kafka.libs").glob("librdkafka*")
-    inject = ctypes.CDLL(str(library)).rd_kafka_test_fatal_error
-    inject.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p]
-    handle = ctypes.cast(id(producer) + object.__basicsize__, ctypes.POINTER(ctypes.c_void_p))[0]
-    assert inject(handle, KafkaError.UNKNOWN_PRODUCER_ID, b"injected") == KafkaError.NO_ERROR
+pytestmark = pytest.mark.usefixtures("begin")
 
 
-async def sent(sender: Sender, outgoing: Sequence[Outgoing]) -> None:
+async def sent(sender: Sender, outgoing: Sequence[Outgoing | Parcelled]) -> None:
     """Returns when all are acknowledged."""
     end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     sender.send(outgoing, lambda error: end.set_exception(error) if error else end.set_result(None))
     await end
+
+
+async def is_closed(kafka: Kafka) -> bool:
+    try:
+        len(kafka)
+    except RuntimeError:
+        return True
+    return False
 
 
 @pytest.mark.parametrize("is_noticed_first", [True, False])
@@ -57,9 +61,12 @@ async def test_what_is_fatal_to_the_producer_makes_one_new_one_and_hangs_nobody(
                 # The sender's own look may have come first: then they went with the new producer.
                 assert all(one is None or isinstance(one, KafkaUnavailable) for one in outcomes)
             second = sender._kafka
+            assert second is not None
             assert second is not first
             await send()
             assert sender._kafka is second
+            await eventually(partial(is_closed, first))
+        await eventually(partial(is_closed, second))
 
 
 async def test_what_goes_wrong_with_one_acknowledgement_keeps_no_other_waiting(env: dict[str, str]) -> None:
@@ -92,3 +99,24 @@ async def test_a_record_stands_on_the_partition_where_every_client_looks_for_its
             await reader.stop()
     assert partitions > 1
     assert {one.key: one.partition for one in found} == {key: partition_of(key, partitions) for key in keys}
+
+
+@dataclass(frozen=True)
+class Parcel:
+    topic: str
+    parcel: bytes
+
+
+async def test_those_who_wait_when_a_producer_is_replaced_hear_so_at_once() -> None:
+    async with Sender("127.0.0.1:1", timeout_s=60, most_records=1000, most_bytes=10**7) as sender:
+        waiting = [
+            asyncio.create_task(sent(sender, [one]))
+            for one in (Outgoing("nowhere", b"key", b"value", []), Parcel("nowhere", packed(b"value", b"key", [])))
+        ]
+        await asyncio.sleep(0)
+        assert sender._kafka is not None
+        break_for_good(sender._kafka)
+        async with asyncio.timeout(20):
+            outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(one) for one in outcomes] == [KafkaUnavailable, KafkaUnavailable]
+        assert not sender.status().ok

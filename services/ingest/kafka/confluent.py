@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -10,6 +11,7 @@ from services.ingest.kafka.parcel import parts
 from services.ingest.kafka.seam import NOTHING, Failed, Heard, Parcelled, QueueFull
 from trolleybus.envelope import Headers, Outgoing
 
+CLOSING_S = 0.5
 Settled = list[tuple[object, str | None]]
 
 
@@ -84,7 +86,15 @@ class Confluent:
             raise _failed(error) from error
 
     def close(self) -> None:
-        self._producer = None  # Who lets it go last, ends it; an `ask` under way holds it too.
+        producer, self._producer = (
+            self._producer,
+            None,
+        )  # Who lets it go last, ends it; an `ask` under way holds it too.
+        if producer is not None and len(producer):
+            producer.purge()
+            with suppress(KafkaException):  # It keeps for ever what it was to call for records that nobody hears of.
+                producer.flush(CLOSING_S)
+        self._settled.clear()
 
     def _open(self) -> Producer:
         if self._producer is None:

@@ -80,6 +80,7 @@ cdef extern from *:
         F(int, set_log_queue, (rd_kafka_t *, rd_kafka_queue_t *)) \\
         F(int, event_type, (const rd_kafka_event_t *)) \\
         F(int, event_error, (rd_kafka_event_t *)) \\
+        F(int, event_error_is_fatal, (rd_kafka_event_t *)) \\
         F(int, event_log, (rd_kafka_event_t *, const char **, const char **, int *)) \\
         F(const rd_kafka_message_t *, event_message_next, (rd_kafka_event_t *)) \\
         F(void, event_destroy, (rd_kafka_event_t *)) \\
@@ -148,6 +149,7 @@ cdef extern from *:
     int rdk_set_log_queue "rdk.set_log_queue" (rd_kafka_t *handle, rd_kafka_queue_t *queue)
     int rdk_event_type "rdk.event_type" (const rd_kafka_event_t *event)
     int rdk_event_error "rdk.event_error" (rd_kafka_event_t *event)
+    bint rdk_event_error_is_fatal "rdk.event_error_is_fatal" (rd_kafka_event_t *event)
     int rdk_event_log "rdk.event_log" (rd_kafka_event_t *event, const char **facility, const char **text, int *level)
     const rd_kafka_message_t *rdk_event_message_next "rdk.event_message_next" (rd_kafka_event_t *event)
     void rdk_event_destroy "rdk.event_destroy" (rd_kafka_event_t *event)
@@ -277,7 +279,7 @@ cdef class Librdkafka:
         cdef rd_kafka_event_t *event
         cdef list settled = []
         cdef list lines = []
-        cdef int kind, error
+        cdef int kind
         cdef bint all_down = False
         fatal = None
         self._enter()
@@ -293,10 +295,9 @@ cdef class Librdkafka:
                     elif kind == RD_KAFKA_EVENT_LOG:
                         self._read(event, lines)
                     elif kind == RD_KAFKA_EVENT_ERROR:
-                        error = rdk_event_error(event)
-                        if error == RD_KAFKA_RESP_ERR__FATAL:
+                        if rdk_event_error_is_fatal(event):  # Its code is that of the cause.
                             fatal = self._fatal()
-                        elif error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+                        elif rdk_event_error(event) == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
                             all_down = True
                 finally:
                     rdk_event_destroy(event)
