@@ -13,7 +13,6 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 
 import struct
-from functools import partial
 
 from services.ingest.adapters import native_plain as plain
 from services.ingest.adapters.native import KINDS, SOURCE
@@ -63,6 +62,7 @@ cdef enum:
     MOST_DIGITS = 15  # Of a price: what a float holds exactly.
     LONGEST_BASIS = 4096  # Bytes of what an id is made of.
     TIME_SIZE = 24  # 2026-03-01T18:30:00.250Z
+    MOST_KNOWN = 30_000  # Some ten MiB.
     TRACE_SIZE = 55  # 00-<trace>-<span>-01
 
 cdef struct Name:
@@ -88,6 +88,7 @@ cdef struct Line:
 cdef struct Event:
     Span texts[EVENT_TEXTS]
     Span whole
+    int kind
     Py_ssize_t first_line
     Py_ssize_t lines
 
@@ -97,7 +98,12 @@ cdef struct Cursor:
     const char *end
 
 
-cdef object shopper = plain.shopper
+cdef enum:
+    # What an event is, in the order of PLAIN_KINDS.
+    PRODUCT_VIEWED, CART_UPDATED, ITEM_ADDED, ITEM_SET, CART_EMPTIED, CHECKOUT_STEP, PLAIN_KINDS_COUNT
+
+cdef tuple PLAIN_KINDS = ("product_viewed", "cart_updated", "item_added", "item_set", "cart_emptied", "checkout_step")
+cdef tuple RECORD_KINDS = tuple([KINDS[kind] for kind in PLAIN_KINDS])
 cdef bytes ROOT = ids.NAMESPACE.bytes
 cdef Name EVENT_NAMES[MOST_NAMES]
 cdef Name LINE_NAMES[MOST_NAMES]
@@ -268,7 +274,18 @@ cdef int _event(Events events, Cursor *cursor) except -2:
             return ODD
         break
     event.whole.size = cursor.at - event.whole.at
-    return TAKEN if event.texts[EVENT_ID].size and event.texts[CART_ID].size and event.texts[EVENT].size else ODD
+    event.kind = _kind(&event.texts[EVENT])
+    return TAKEN if event.kind != ODD and event.texts[EVENT_ID].size and event.texts[CART_ID].size else ODD
+
+
+cdef int _kind(const Span *text) except -2:
+    cdef int kind
+    cdef Span known
+    for kind in range(PLAIN_KINDS_COUNT):
+        _span_of(PLAIN_KINDS[kind], &known)
+        if known.size == text.size and memcmp(known.at, text.at, text.size) == 0:
+            return kind
+    return ODD
 
 
 cdef int _lines(Events events, Event *event, Cursor *cursor) except -2:
@@ -589,13 +606,14 @@ cdef class Sealing:
     cdef object layout, topic
     cdef tuple kind, source
     cdef Rows rows
-    cdef Stamp stamp  # Of the store that sent last.
+    cdef dict stamps  # By store_id.
+    cdef Py_ssize_t known  # Shoppers and prices in all stamps.
     cdef Py_ssize_t largest
     cdef Out out
 
     def __init__(self, layout, frame, Py_ssize_t largest):
         """`layout` gives that of a CartActivity with PATHS, when it is known; `frame` is its frame."""
-        self.layout, self.largest, self.out = layout, largest, Out()
+        self.layout, self.largest, self.out, self.stamps = layout, largest, Out(), {}
         self.topic = frame.topic
         self.kind, self.source = [(name.encode(), value) for name, value in (frame.kind, frame.source)]
 
@@ -609,23 +627,39 @@ cdef class Sealing:
             raise Odd
         if self.rows is None:
             self.rows = Rows(self.layout(), SLOTS)
-        if self.stamp is None or self.stamp.store is not arrival.store:
-            self.stamp = Stamp(self, arrival.store)
-        order = Order(self.stamp, arrival)
+        order = Order(self, self._stamp(arrival.store, arrival.hasher), arrival)
         for index in range(max(0, start), min(stop, events.count)):
-            done.append(_sealed(self, order, events, &events.events[index]))
+            done.append(_sealed(order, events, &events.events[index]))
         return done
+
+
+    cdef Stamp _stamp(self, store, hasher):
+        cdef Stamp stamp = self.stamps.get(store.store_id)
+        if stamp is None or stamp.store is not store or stamp.hasher is not hasher:
+            self.remember()
+            stamp = self.stamps[store.store_id] = Stamp(self, store, hasher)
+        return stamp
+
+    cdef void remember(self):
+        """One more. All is forgotten when it is too much: what is in use comes back soon."""
+        self.known += 1
+        if self.known > MOST_KNOWN:
+            self.known = 0
+            self.stamps = {}
 
 
 cdef class Stamp:
     """What is the same for all of a store's events."""
 
-    cdef object store, store_id
+    cdef object store, store_id, hasher
     cdef str currency
     cdef int64_t version
     cdef bytes name, event_basis, before_id, before_time, before_subject, after, sizes, sizes_traced
+    cdef dict customers, visitors, prices  # What was told of each, by its text.
 
-    def __init__(self, Sealing sealing, store):
+    def __init__(self, Sealing sealing, store, hasher):
+        self.hasher = hasher
+        self.customers, self.visitors, self.prices = {}, {}, {}
         self.store, self.store_id, self.currency, self.version = store, store.store_id, store.currency, store.version
         self.name = store.store_id.encode()
         # As in ids.source_event, up to the length of the last part.
@@ -659,11 +693,12 @@ cdef class Order:
     cdef object arrival, sent_at, last_at
     cdef str country
     cdef int64_t received_at
+    cdef Sealing sealing
     cdef Stamp stamp
     cdef bytes sizes, trace, time
 
-    def __init__(self, Stamp stamp, arrival):
-        self.stamp, self.arrival, self.country = stamp, arrival, arrival.country
+    def __init__(self, Sealing sealing, Stamp stamp, arrival):
+        self.sealing, self.stamp, self.arrival, self.country = sealing, stamp, arrival, arrival.country
         self.received_at, self.sent_at = arrival.received_at, arrival.sent_at
         self.trace, self.sizes = b"", stamp.sizes
         trace = current_traceparent()
@@ -674,29 +709,25 @@ cdef class Order:
         self.last_at = None
 
 
-cdef object _sealed(Sealing sealing, Order order, Events events, const Event *event):
+cdef object _sealed(Order order, Events events, const Event *event):
     cdef Span texts[ALL_TEXTS]
     cdef char named[36]
     cdef char record[36]
     cdef int64_t occurred_at = order.received_at
+    cdef Sealing sealing = order.sealing
     cdef Out out = sealing.out
     memcpy(texts, event.texts, EVENT_TEXTS * sizeof(Span))
-    kind_text = _text(&texts[EVENT])
-    kind = PLAIN_KINDS.get(kind_text)
-    if kind is None or (kind_text == "checkout_step" and not texts[STEP].size):
-        raise Odd
-    if kind_text == "product_viewed" and not texts[VIEWED].size:
+    if event.kind == CHECKOUT_STEP and not texts[STEP].size or event.kind == PRODUCT_VIEWED and not texts[VIEWED].size:
         raise Odd
     cart_id = _text(&texts[CART_ID])
     if texts[CUSTOMER_ID].size and texts[ANONYMOUS_ID].size:
         raise Odd  # Which says that they are one person.
-    identities = ()
     if texts[CUSTOMER_ID].size:
-        identities = shopper(order.arrival.hasher, order.stamp.store_id, "customer", _text(&texts[CUSTOMER_ID]))
+        identities, identity, customer_key = _shopper(order, order.stamp.customers, "customer", &texts[CUSTOMER_ID])
     elif texts[ANONYMOUS_ID].size:
-        identities = shopper(order.arrival.hasher, order.stamp.store_id, "anonymous", _text(&texts[ANONYMOUS_ID]))
-    customer_key = identities[0].key if identities else shopper_key(identities, cart_id)
-    identity = identities[0].hash if identities else ""
+        identities, identity, customer_key = _shopper(order, order.stamp.visitors, "anonymous", &texts[ANONYMOUS_ID])
+    else:
+        identities, identity, customer_key = (), "", shopper_key((), cart_id)
     currency = order.stamp.currency
     if texts[CURRENCY].size:
         currency = _text(&texts[CURRENCY])
@@ -713,7 +744,7 @@ cdef object _sealed(Sealing sealing, Order order, Events events, const Event *ev
         )
     _source_event(order, &texts[EVENT_ID], named)
     _record_of(named, record)
-    _span_of(kind, &texts[EVENT])
+    _span_of(RECORD_KINDS[event.kind], &texts[EVENT])
     _span_of(customer_key, &texts[CUSTOMER_ID])
     _span_of(currency, &texts[CURRENCY])
     _span_of(locale, &texts[LOCALE])
@@ -723,24 +754,67 @@ cdef object _sealed(Sealing sealing, Order order, Events events, const Event *ev
     _span_of(order.country, &texts[COUNTRY])
     _span_of(SOURCE, &texts[SOURCE_NAME])
     out.size = 0
-    _write(sealing.rows, out, order, events, event, texts, occurred_at, kind_text, currency)
+    _write(sealing.rows, out, order, events, event, texts, occurred_at, currency)
     if out.size > sealing.largest:
         raise Odd
     return Sealed(
         PyUnicode_FromStringAndSize(named, 36),
-        kind_text,
+        PLAIN_KINDS[event.kind],
         identities,
         customer_key,
         cart_id,
         occurred_at,
-        _parcel(sealing, order, &texts[CART_ID], record, occurred_at),
-        partial(plain.cart_event_in, PyBytes_FromStringAndSize(event.whole.at, event.whole.size), order.arrival),
+        _parcel(order, &texts[CART_ID], record, occurred_at),
+        _long_form(order, events, event),
     )
 
 
+cdef class LongForm:
+    """An event as its adapter makes it, when somebody asks for it."""
+
+    cdef object arrival
+    cdef Events events
+    cdef Span whole
+
+    def __call__(self):
+        return plain.cart_event_in(PyBytes_FromStringAndSize(self.whole.at, self.whole.size), self.arrival)
+
+
+cdef LongForm _long_form(Order order, Events events, const Event *event):
+    cdef LongForm form = LongForm.__new__(LongForm)
+    form.arrival, form.events, form.whole = order.arrival, events, event.whole
+    return form
+
+
+cdef tuple _shopper(Order order, dict known, kind, const Span *value):
+    """Identities, the first one's hash, the key."""
+    text = _text(value)
+    found = known.get(text)
+    if found is None:
+        order.sealing.remember()
+        identities = plain.shopper(order.stamp.hasher, order.stamp.store_id, kind, text)
+        found = known[text] = identities, identities[0].hash, identities[0].key
+    return found
+
+
+cdef tuple _priced(Order order, const Line *line, currency):
+    """In minor units, the currency's name, whether it was rounded."""
+    cdef dict known = order.stamp.prices
+    text = _text(&line.price)
+    name = text if line.price_kind == AS_TEXT and currency is order.stamp.currency else None
+    found = known.get(name)
+    if found is None or name is None:
+        given = text if line.price_kind == AS_TEXT else int(text) if line.price_kind == AS_INTEGER else float(text)
+        price, was_rounded = plain.priced(given, currency)
+        found = price.minor, price.currency, was_rounded
+        if name is not None:
+            order.sealing.remember()
+            known[name] = found
+    return found
+
+
 cdef int _write(
-    Rows rows, Out out, Order order, Events events, const Event *event, const Span *texts, int64_t occurred_at, kind,
-    currency,
+    Rows rows, Out out, Order order, Events events, const Event *event, const Span *texts, int64_t occurred_at, currency
 ) except -1:  # fmt: skip
     cdef const Row *row = rows.rows
     cdef const Row *last = row + rows.count
@@ -760,44 +834,38 @@ cdef int _write(
                 _put_text(out, &texts[IDENTITY])
             _put_long(out, 0)
         elif row.slot == LINES:
-            _write_lines(rows.items, out, order, events, event, kind, currency)
+            _write_lines(rows.items, out, order, events, event, currency)
         row += 1
     return _put(out, PyBytes_AS_STRING(rows.tail), PyBytes_GET_SIZE(rows.tail))
 
 
 cdef int _write_lines(
-    Rows rows, Out out, Order order, Events events, const Event *event, kind, currency
+    Rows rows, Out out, Order order, Events events, const Event *event, currency
 ) except -1:  # fmt: skip
     cdef Py_ssize_t index
     if event.lines <= 0:
-        if kind == "item_added" or kind == "item_set" or (kind == "cart_updated" and event.lines == NOT_GIVEN):
+        if event.kind == ITEM_ADDED or event.kind == ITEM_SET or (event.kind == CART_UPDATED and event.lines == NOT_GIVEN):
             raise Odd
     else:
         _put_long(out, event.lines)
         for index in range(event.first_line, event.first_line + event.lines):
-            _write_line(rows, out, order, &events.lines[index], kind, currency)
+            _write_line(rows, out, order, &events.lines[index], event.kind, currency)
     _put_long(out, 0)
     return 0
 
 
-cdef int _write_line(Rows rows, Out out, Order order, const Line *line, kind, currency) except -1:
+cdef int _write_line(Rows rows, Out out, Order order, const Line *line, int kind, currency) except -1:
     cdef const Span *texts = line.texts
     cdef const Row *row = rows.rows
     cdef const Row *last = row + rows.count
     cdef Span price_currency
-    cdef int64_t minor
-    price, was_rounded = plain.NO_PRICE
+    cdef int64_t minor = 0
+    in_currency, was_rounded = "", False
     if line.price_kind != NO_PRICE:
-        given = _text(&line.price)
-        if line.price_kind == AS_INTEGER:
-            given = int(given)
-        elif line.price_kind == AS_FRACTION:
-            given = float(given)
-        price, was_rounded = plain.priced(given, currency)
-    minor, in_currency = price.minor, price.currency
+        minor, in_currency, was_rounded = _priced(order, line, currency)
     if line.quantity and minor > MOST_MINOR // line.quantity:
         raise Odd
-    if not line.quantity and kind == "item_added":
+    if not line.quantity and kind == ITEM_ADDED:
         raise Odd
     if texts[URL].size:
         plain.shop_address(_text(&texts[URL]), order.arrival.link_hosts)
@@ -834,8 +902,8 @@ cdef int _put_line_id(Out out, const Span *texts) except -1:
     return _put(out, texts[VARIANT_ID].at, texts[VARIANT_ID].size)
 
 
-cdef Parcel _parcel(Sealing sealing, Order order, const Span *cart_id, const char *record, int64_t occurred_at):
-    cdef Out out = sealing.out
+cdef Parcel _parcel(Order order, const Span *cart_id, const char *record, int64_t occurred_at):
+    cdef Out out = order.sealing.out
     cdef Stamp stamp = order.stamp
     cdef Parcel parcel = Parcel.__new__(Parcel)
     cdef Py_ssize_t key_size = PyBytes_GET_SIZE(stamp.name) + 1 + cart_id.size
@@ -864,7 +932,7 @@ cdef Parcel _parcel(Sealing sealing, Order order, const Span *cart_id, const cha
     at = _copied(at, order.time)
     at = _keyed(_copied(at, stamp.before_subject), stamp, cart_id)
     _copied(_copied(at, stamp.after), order.trace)
-    parcel.topic, parcel.parcel = sealing.topic, made
+    parcel.topic, parcel.parcel = order.sealing.topic, made
     return parcel
 
 
@@ -887,10 +955,6 @@ cdef inline int _span_of(object text, Span *span) except -1:
 
 
 cdef bytes TRACED = TRACE_HEADER.encode()
-cdef dict PLAIN_KINDS = {
-    kind: KINDS[kind]
-    for kind in ("product_viewed", "cart_updated", "item_added", "item_set", "cart_emptied", "checkout_step")
-}
 cdef tuple AS_STRING = ("string",)
 cdef tuple AS_LONG = ("int", "long")
 cdef dict SLOTS = {

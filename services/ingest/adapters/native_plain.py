@@ -24,7 +24,7 @@ from services.ingest.domain.translation import Translation
 from trolleybus.avro import Names
 from trolleybus.contracts import ids
 from trolleybus.contracts.cart import CartActivity, CartLine
-from trolleybus.contracts.identity import REMEMBERED, IdentityHasher
+from trolleybus.contracts.identity import IdentityHasher
 from trolleybus.contracts.money import LARGEST_MINOR, BadAmount, Money, from_decimal, is_currency
 from trolleybus.envelope import Envelopes
 
@@ -244,7 +244,6 @@ def _identities(customer_id: str, anonymous_id: str, arrival: Arrival) -> tuple[
     return ()
 
 
-@lru_cache(maxsize=REMEMBERED)
 def shopper(hasher: IdentityHasher, store_id: str, kind: str, value: str) -> tuple[Identity, ...]:
     """Of one id."""
     return (identity_of(store_id, kind, value, hasher),)

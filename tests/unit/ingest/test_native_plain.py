@@ -422,3 +422,19 @@ def test_a_trace_travels_with_what_is_sealed_in_it_and_each_stores_events_are_it
         headers = dict(sealed.outgoing.headers)
         assert headers["traceparent"].decode().split("-")[1] == trace.trace_id
         assert (headers["ce_storeid"].decode(), sealed.outgoing.key.decode()) == (store_id, f"{store_id}:c1")
+
+
+def test_however_many_shoppers_come_each_is_who_they_are(way: ShortWay) -> None:
+    """More than are remembered, each twice."""
+    store = StoreConfig(store_id="shop", currency="EUR")
+    arrival = Arrival(store=store, hasher=HASHER, received_at=RECEIVED)
+    for name in ("customer_id", "anonymous_id"):
+        for at in (*range(0, 40_000, 400), 0):
+            events = [
+                {"event": "cart_emptied", "event_id": "e", "cart_id": "c", name: f"s{number}"}
+                for number in range(at, at + 400)
+            ]
+            found = way.read(json.dumps({"events": events}).encode())
+            assert found is not None
+            for number, sealed in enumerate(way.seal(found.items, arrival, 0, 400)):
+                assert sealed.identities == (identity_of("shop", name.removesuffix("_id"), f"s{at + number}", HASHER),)
