@@ -62,7 +62,7 @@ class MachineHook(BuildHookInterface[Any]):
         if version != "standard":
             return
         try:
-            made = [build(source) for source in SOURCES]
+            made = [build(source) for source in SOURCES if source.exists()]  # An image's source has one service.
         except NoCompiler as reason:
             self.app.display_warning(f"The wheel is pure Python: {reason}")
             return
@@ -78,6 +78,6 @@ if __name__ == "__main__":
         for one in SOURCES:
             built(one).unlink(missing_ok=True)  # Of an older source, perhaps.
         print(
-            f"Avro and plain events are read and written in pure Python, which is slower, because {reason}. "
+            f"Avro, plain events and Kafka's records go through pure Python, which is slower, because {reason}. "
             "On Debian: apt install gcc libc6-dev python3-dev"
         )
