@@ -21,7 +21,7 @@ setup: $(MACHINE) ## make the environment in .venv (PYTHON=python3.12 chooses th
 $(STAMP): pyproject.toml requirements.lock tools/bootstrap.py
 	@$(PYTHON) tools/bootstrap.py
 
-$(MACHINE): $(STAMP) hatch_build.py trolleybus/avro/machine.pyx services/ingest/adapters/native_machine.pyx services/ingest/kafka/kafka_machine.pyx
+$(MACHINE): $(STAMP) hatch_build.py trolleybus/avro/machine.pyx services/ingest/adapters/native_machine.pyx services/ingest/adapters/sha1.h services/ingest/kafka/kafka_machine.pyx
 	@$(BIN)/python hatch_build.py
 	@touch $@
 

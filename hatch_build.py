@@ -44,7 +44,7 @@ def build(source: Path) -> Path:
         word for name in ("LDSHARED", "CCSHARED", "CFLAGS") for word in shlex.split(sysconfig.get_config_var(name))
     ]
     try:
-        subprocess.run([*flags, f"-I{headers}", str(generated), "-o", str(linked)], check=True)
+        subprocess.run([*flags, f"-I{headers}", f"-I{source.parent}", str(generated), "-o", str(linked)], check=True)
     except FileNotFoundError as error:
         raise NoCompiler(f"there is no {flags[0]}") from error
     except subprocess.CalledProcessError as error:

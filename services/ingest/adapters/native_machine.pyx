@@ -34,54 +34,9 @@ cdef extern from "Python.h":
     object PyUnicode_FromStringAndSize(const char *data, Py_ssize_t size)
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
 
-cdef extern from *:
-    """
-    /* SHA-1 of whole blocks of 64 bytes by the processor's own instructions, where it has them (Intel's SHA extensions). */
-    #if defined(__x86_64__) && defined(__GNUC__)
-    #include <cpuid.h>
-    #include <immintrin.h>
-
-    static int sha_is_here(void) {
-        unsigned a, b, c, d;
-        if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_SSSE3) || !(c & bit_SSE4_1)) return 0;
-        return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b >> 29 & 1);
-    }
-
-    __attribute__((target("sha,ssse3,sse4.1")))
-    static void sha_blocks(uint32_t *state, const unsigned char *data, size_t blocks) {
-        const __m128i order = _mm_set_epi64x(0x0001020304050607, 0x08090a0b0c0d0e0f);
-        __m128i abcd = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)state), 0x1b);
-        __m128i e = _mm_set_epi32(state[4], 0, 0, 0);
-        for (; blocks; blocks--, data += 64) {
-            __m128i words[20], before = abcd, last, first_e = e;
-            for (int i = 0; i < 4; i++)
-                words[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(data + 16 * i)), order);
-            for (int i = 4; i < 20; i++)
-                words[i] = _mm_sha1msg2_epu32(
-                    _mm_xor_si128(_mm_sha1msg1_epu32(words[i - 4], words[i - 3]), words[i - 2]), words[i - 1]);
-            e = _mm_add_epi32(e, words[0]);
-            last = abcd;
-            abcd = _mm_sha1rnds4_epu32(abcd, e, 0);
-            #define SHA_FOUR(i, kind) \
-                e = _mm_sha1nexte_epu32(last, words[i]); last = abcd; abcd = _mm_sha1rnds4_epu32(abcd, e, kind);
-            SHA_FOUR(1, 0) SHA_FOUR(2, 0) SHA_FOUR(3, 0) SHA_FOUR(4, 0)
-            SHA_FOUR(5, 1) SHA_FOUR(6, 1) SHA_FOUR(7, 1) SHA_FOUR(8, 1) SHA_FOUR(9, 1)
-            SHA_FOUR(10, 2) SHA_FOUR(11, 2) SHA_FOUR(12, 2) SHA_FOUR(13, 2) SHA_FOUR(14, 2)
-            SHA_FOUR(15, 3) SHA_FOUR(16, 3) SHA_FOUR(17, 3) SHA_FOUR(18, 3) SHA_FOUR(19, 3)
-            #undef SHA_FOUR
-            e = _mm_sha1nexte_epu32(last, first_e);
-            abcd = _mm_add_epi32(abcd, before);
-        }
-        _mm_storeu_si128((__m128i *)state, _mm_shuffle_epi32(abcd, 0x1b));
-        state[4] = _mm_extract_epi32(e, 3);
-    }
-    #else
-    static int sha_is_here(void) { return 0; }
-    static void sha_blocks(uint32_t *state, const unsigned char *data, size_t blocks) {}
-    #endif
-    """
+cdef extern from "sha1.h":
     bint sha_is_here()
-    void sha_blocks(uint32_t *state, const unsigned char *data, size_t blocks) noexcept
+    void sha1(const unsigned char *data, size_t size, unsigned char *digest, bint by_processor) noexcept
 
 cdef enum:
     TAKEN = 0
@@ -1072,7 +1027,7 @@ cdef void _version_5(char *basis, Py_ssize_t size, char *text, bint by_processor
     """UUID version 5 (RFC 9562, 5.5) of bytes that begin with the namespace, in its 36 characters."""
     cdef unsigned char digest[20]
     cdef int index, at = 0
-    _sha1(<unsigned char *> basis, size, digest, by_processor)
+    sha1(<unsigned char *> basis, size, digest, by_processor)
     digest[6] = digest[6] & 0x0F | 0x50
     digest[8] = digest[8] & 0x3F | 0x80
     for index in range(16):
@@ -1082,71 +1037,6 @@ cdef void _version_5(char *basis, Py_ssize_t size, char *text, bint by_processor
         text[at] = DIGITS[digest[index] >> 4]
         text[at + 1] = DIGITS[digest[index] & 15]
         at += 2
-
-
-cdef void _sha1(const unsigned char *data, Py_ssize_t size, unsigned char *digest, bint by_processor) noexcept:
-    """SHA-1 (FIPS 180-4, 6.1)."""
-    cdef uint32_t state[5]
-    cdef unsigned char last[128]
-    cdef uint64_t bits = <uint64_t> size * 8
-    cdef Py_ssize_t rest = size, blocks, index
-    state[0], state[1], state[2], state[3], state[4] = 0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0
-    _blocks(state, data, rest // 64, by_processor)
-    data += rest // 64 * 64
-    rest %= 64
-    for index in range(128):
-        last[index] = 0
-    memcpy(last, data, rest)
-    last[rest] = 0x80
-    blocks = 1 if rest < 56 else 2
-    for index in range(8):
-        last[64 * blocks - 1 - index] = <unsigned char> (bits >> (8 * index))
-    _blocks(state, last, blocks, by_processor)
-    for index in range(20):
-        digest[index] = <unsigned char> (state[index // 4] >> (24 - 8 * (index % 4)))
-
-
-cdef inline void _blocks(uint32_t *state, const unsigned char *data, Py_ssize_t count, bint by_processor) noexcept:
-    cdef Py_ssize_t index
-    if by_processor:
-        sha_blocks(state, data, count)
-    else:
-        for index in range(count):
-            _block(state, data + 64 * index)
-
-
-cdef inline uint32_t _turned(uint32_t word, int by) noexcept:
-    return word << by | word >> (32 - by)
-
-
-cdef void _block(uint32_t *state, const unsigned char *data) noexcept:
-    cdef uint32_t words[80]
-    cdef uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], mixed
-    cdef int index
-    for index in range(16):
-        words[index] = (
-            <uint32_t> data[4 * index] << 24 | <uint32_t> data[4 * index + 1] << 16
-            | <uint32_t> data[4 * index + 2] << 8 | data[4 * index + 3]
-        )  # fmt: skip
-    for index in range(16, 80):
-        words[index] = _turned(words[index - 3] ^ words[index - 8] ^ words[index - 14] ^ words[index - 16], 1)
-    for index in range(20):
-        mixed = (d ^ (b & (c ^ d))) + <uint32_t> 0x5A827999 + _turned(a, 5) + e + words[index]
-        e, d, c, b, a = d, c, _turned(b, 30), a, mixed
-    for index in range(20, 40):
-        mixed = (b ^ c ^ d) + <uint32_t> 0x6ED9EBA1 + _turned(a, 5) + e + words[index]
-        e, d, c, b, a = d, c, _turned(b, 30), a, mixed
-    for index in range(40, 60):
-        mixed = (b & c | d & (b | c)) + <uint32_t> 0x8F1BBCDC + _turned(a, 5) + e + words[index]
-        e, d, c, b, a = d, c, _turned(b, 30), a, mixed
-    for index in range(60, 80):
-        mixed = (b ^ c ^ d) + <uint32_t> 0xCA62C1D6 + _turned(a, 5) + e + words[index]
-        e, d, c, b, a = d, c, _turned(b, 30), a, mixed
-    state[0] += a
-    state[1] += b
-    state[2] += c
-    state[3] += d
-    state[4] += e
 
 
 def version_5(bytes name not None):
