@@ -164,8 +164,12 @@ class FastProtocol(HttpToolsProtocol):
             self._reply(exchange, *self._refusal(error, exchange))
 
     def _answered(self, exchange: _Exchange, answer: Answer) -> None:
-        """Told by whom it may; in a copy of the context, since that may be within `_take`."""
-        exchange.context.copy().run(self._tell, exchange, answer)
+        """Told by whom it may, who has others to tell; in a copy of the context, since that may be within `_take`."""
+        try:
+            exchange.context.copy().run(self._tell, exchange, answer)
+        except Exception:
+            logger.exception("an answer could not be written", route=exchange.path.decode("latin-1"))
+            self.transport.abort()
 
     def _tell(self, exchange: _Exchange, answer: Answer) -> None:
         if isinstance(answer, Coroutine):

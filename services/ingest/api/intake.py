@@ -163,19 +163,19 @@ class Intake:
             self._go_together(group)
 
     def _go_together(self, group: "Sequence[_Plain[P]]") -> None:
-        caller, endpoint = group[0].caller, group[0].endpoint
+        caller, scope = group[0].caller, group[0].endpoint.scope
         try:
             number = sum([len(one.batch.items) for one in group])
-            verdict = self._limiter.take(caller.store, caller.key, endpoint.scope, number)
-            if verdict is None or not verdict.allowed:
-                self._go_singly(group)
-                return
-            ready = [one for one in group if one.context.run(self._seal, one)]
-            if ready:
-                self._begin(ready)
+            verdict = self._limiter.take(caller.store, caller.key, scope, number)
         except Exception as error:  # noqa: BLE001 - told as the answer
-            for one in group:
-                one.answered(partial(_raise, error))
+            _answer_all(group, error)
+            return
+        if verdict is None or not verdict.allowed:
+            self._go_singly(group)
+            return
+        ready = [one for one in group if one.context.run(self._seal, one)]
+        if ready:
+            self._begin(ready)
 
     def _go_singly(self, group: "Sequence[_Plain[P]]") -> None:
         """Some of them, where there is no room for all."""
@@ -195,8 +195,8 @@ class Intake:
             body = plain.request.whole()
             plain.answered(self._by_the_long_way(body, plain.endpoint, plain.arrival, caller, key))
             return False
-        except Problem as problem:
-            plain.answered(partial(_raise, problem))
+        except Exception as error:  # noqa: BLE001 - told as the answer
+            plain.answered(partial(_raise, error))
             return False
         plain.events = paced(self._pace, events, caller.store) if caller.is_public else events
         return True
@@ -208,9 +208,10 @@ class Intake:
             if self._gateway.begin(caller.store.store_id, endpoint.source, events, partial(self._told, ready)):
                 return
         except Overloaded as error:
-            problem = behind(str(error))
-            for one in ready:
-                one.answered(partial(_raise, problem))
+            _answer_all(ready, behind(str(error)))
+            return
+        except Exception as error:  # noqa: BLE001 - told as the answer
+            _answer_all(ready, error)
             return
         if len(ready) > 1:  # Of one of them something must be asked first.
             for one in ready:
@@ -220,9 +221,7 @@ class Intake:
 
     def _told(self, ready: "Sequence[_Plain[P]]", told: list[Result] | KafkaUnavailable | Overloaded) -> None:
         if not isinstance(told, list):
-            problem = self._not_taken(told, ready[0].caller, sum([len(one.events) for one in ready]))
-            for one in ready:
-                one.answered(partial(_raise, problem))
+            _answer_all(ready, self._not_taken(told, ready[0].caller, sum([len(one.events) for one in ready])))
             return
         at = 0
         for one in ready:
@@ -367,6 +366,11 @@ def _wake(turns: "Sequence[asyncio.Future[None]]") -> None:
     for turn in turns:
         if not turn.done():
             turn.set_result(None)
+
+
+def _answer_all(group: "Sequence[_Plain[P]]", error: Exception) -> None:
+    for one in group:
+        one.answered(partial(_raise, error))
 
 
 def _raise(error: Exception) -> NoReturn:

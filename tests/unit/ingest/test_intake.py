@@ -132,6 +132,8 @@ class Kafka(Taken):
             raise Overloaded("behind")
         if any(event.customer_id == "stranger" for event in events):
             return False
+        if any(event.customer_id == "nobody" for event in events):
+            raise RuntimeError("a mistake")
         self.events += events
         self.told.append(told)
         return True
@@ -358,6 +360,20 @@ async def test_what_cannot_go_with_the_others_keeps_none_of_them_back() -> None:
     with pytest.raises(Problem, match="422"):
         await odd
     assert json.loads(await unknown)["results"][0]["status"] == "accepted"
+
+
+async def test_a_mistake_in_one_request_is_answered_once_and_the_others_go_on() -> None:
+    door = Door(each_pass=8)
+    for shopper in ("stranger", "nobody", "ada"):
+        door.send(shopper)
+    await door.turn()
+    unknown, mistaken = door.answers
+    assert isinstance(unknown, Coroutine)
+    await unknown
+    with pytest.raises(RuntimeError, match="a mistake"):
+        plain([mistaken])[0]()
+    door.kafka.told[0]([accepted("e")])
+    assert len(door.answers) == 3
 
 
 async def test_where_there_is_no_room_for_all_that_wait_some_of_them_go() -> None:

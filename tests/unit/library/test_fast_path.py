@@ -165,6 +165,19 @@ async def server() -> AsyncIterator[Server]:
         yield server
 
 
+async def test_an_answer_that_cannot_be_written_ends_its_connection_and_no_other(server: Server) -> None:
+    ours, theirs = (asyncio.create_task(server.talk(post(b"tell"))) for _ in range(2))
+
+    async def both_wait() -> bool:
+        return len(server.told) == 2
+
+    await eventually(both_wait)
+    server.told[0](lambda: 3)  # type: ignore[arg-type,return-value]
+    server.told[1](lambda: b"told")
+    done = [one for one in await asyncio.gather(ours, theirs, return_exceptions=True) if isinstance(one, bytes) and one]
+    assert [one.endswith(b"told") for one in done] == [True]
+
+
 async def test_a_small_post_is_taken_and_answered_with_all_headers(server: Server) -> None:
     got = await server.talk(post(b"abc", f"{PATH}?q=1", x_request_id="mine", origin="https://a.example"))
     head, _, body = got.partition(b"\r\n\r\n")
