@@ -48,11 +48,16 @@ class Gateway:
     def _begin(
         self, store_id: str, source: str, events: Sequence[Event | Refused], settled: Settled, told: Told
     ) -> None:
-        in_turn = iter(settled.events)
-        phases = Phases([], [])
-        results = [self._add(next(in_turn), phases) if type(one) is not Refused else one for one in events]
-        accepted = [one for one in results if not isinstance(one, Refused)]
-        new = settled.new
+        results: list[Result]
+        new, phases = settled.new, Phases([], [])
+        sealed = [one for one in settled.events if type(one) is Sealed]
+        if len(sealed) == len(events):  # The most.
+            phases.last.extend([one.outgoing for one in sealed])
+            results, accepted = [*sealed], settled.events
+        else:
+            in_turn = iter(settled.events)
+            results = [self._add(next(in_turn), phases) if type(one) is not Refused else one for one in events]
+            accepted = [one for one in results if not isinstance(one, Refused)]
         if len(accepted) < len(events):
             self._metrics.events.labels(source, "", "refused").inc(len(events) - len(accepted))
             new = [one for one in new if one in accepted]
@@ -79,7 +84,7 @@ class Gateway:
 
     def _settled_at_once(self, events: Sequence[Event]) -> Settled | None:
         # One event learns nothing from the others where none tells that two identities are one person's.
-        if len(events) == 1 or all(len(event.identities) < 2 for event in events):
+        if len(events) == 1 or not [event for event in events if len(event.identities) > 1]:
             return self._settling.all_at_once(events)
         return None
 

@@ -24,30 +24,38 @@ class Pace:
         self._counts: dict[tuple[str, str, int], int] = {}
         self._before: dict[tuple[str, str, int], int] = {}
 
-    def is_beyond(self, store_id: str, shopper: str, at: int) -> bool:
-        """Counts one more; whether that is more than a person does."""
-        place = store_id, shopper, at // MINUTE_MS
-        count = self._counts.get(place)
-        if count is None:
-            if len(self._counts) >= self._half:
-                self._before, self._counts = self._counts, {}
-            count = self._before.get(place, 0)
-        self._counts[place] = count + 1
-        return count >= self._most
+    def beyond(self, store_id: str, activities: Sequence[tuple[int, str, int]]) -> list[int]:
+        """Counts activities (place, shopper, when); the places of those that are more than a person does."""
+        found: list[int] = []
+        for place, shopper, at in activities:
+            minute = store_id, shopper, at // MINUTE_MS
+            count = self._counts.get(minute)
+            if count is None:
+                if len(self._counts) >= self._half:
+                    self._before, self._counts = self._counts, {}
+                count = self._before.get(minute, 0)
+            self._counts[minute] = count + 1
+            if count >= self._most:
+                found.append(place)
+        return found
 
 
 def paced(pace: Pace, events: Sequence[Event], store: StoreConfig) -> Sequence[Event]:
     """Marked are those whose shopper does more than a person can."""
     if marks.BOT in store.unmarked:
         return events
-    is_beyond, store_id = pace.is_beyond, store.store_id
-    done: list[Event] = []
-    for event in events:
-        activity = event if type(event) is Sealed else _unmarked_activity(event)
-        if activity is not None and is_beyond(store_id, activity.customer_id, activity.occurred_at):
-            done.append(_marked(event.long_form() if isinstance(event, Sealed) else event))
-        else:
-            done.append(event)
+    seen = [
+        (place, activity.customer_id, activity.occurred_at)
+        for place, event in enumerate(events)
+        if (activity := event if type(event) is Sealed else _unmarked_activity(event)) is not None
+    ]
+    beyond = pace.beyond(store.store_id, seen)
+    if not beyond:
+        return events
+    done = [*events]
+    for place in beyond:
+        event = done[place]
+        done[place] = _marked(event.long_form() if isinstance(event, Sealed) else event)
     return done
 
 

@@ -11,12 +11,12 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 
 from services.ingest.domain.people import Identity
 from services.ingest.domain.persons import Person
 from services.ingest.domain.remembering import Sighting
+from services.ingest.domain.translation import Event
 from services.ingest.identity import learning
 from services.ingest.identity.memory import BELIEVED_S, Memory
 from services.ingest.identity.space import IdentitySpace
@@ -66,9 +66,9 @@ class IdentityMap:
         """Whether all were asked for lately: what is no longer fresh is asked for when it is noted."""
         return self._memory.are_fresh(identities, self._clock(), BELIEVED_S)
 
-    def usual(self) -> Callable[[str, str, int], bool]:
-        """Tells whether an event of an identity alone in a cart (at ms) changes nothing and teaches nothing, as of now."""
-        return partial(self._memory.is_usual, self._clock())
+    def unusual(self, events: Sequence[Event]) -> list[int]:
+        """The places of the events of which something may be to be looked up or learned."""
+        return self._memory.unusual(events, self._clock())
 
     async def fetch(self, identities: Iterable[str]) -> bool:
         """Ask Valkey whose they are; False where it is away. All who ask in one pass of the event loop share a question."""

@@ -1,10 +1,12 @@
 """Persons met lately, in this process: bounded, and believed for a short while only."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from services.ingest.domain.people import Identity
 from services.ingest.domain.persons import Person, affected, learn, nothing_new_until
 from services.ingest.domain.remembering import Sighting
+from services.ingest.domain.sealed import Sealed
+from services.ingest.domain.translation import Event
 
 FRESH_S = 30.0
 """Some clicks of one visitor. An older answer is asked for anew when its shopper is seen again, beside that event's answer."""
@@ -42,13 +44,21 @@ class Memory:
                 return False
         return True
 
-    def is_usual(self, now: float, identity: str, cart_id: str, at: int) -> bool:
-        """Whether there is nothing to look up for an event of this identity alone in this cart, nor to learn from it."""
-        heard = self._heard.get(identity)
-        if heard is None or heard[1] != cart_id or at >= heard[2]:
-            return False
-        entry = self._young.get(identity) or self._entry(identity)
-        return entry is not None and entry[0] is heard[0] and now - entry[1] < FRESH_S
+    def unusual(self, events: Sequence[Event], now: float) -> list[int]:
+        """The places of the events but those of one identity that goes on in its cart: for them there is nothing to look up, and
+        nothing to learn from them."""
+        heard_of, young, oldest = self._heard.get, self._young.get, now - FRESH_S
+        found: list[int] = []
+        for place, event in enumerate(events):
+            if type(event) is Sealed and len(event.identities) == 1:
+                identity = event.identities[0].hash
+                heard = heard_of(identity)
+                if heard is not None and heard[1] == event.cart_id and event.occurred_at < heard[2]:
+                    entry = young(identity) or self._entry(identity)
+                    if entry is not None and entry[0] is heard[0] and entry[1] > oldest:
+                        continue
+            found.append(place)
+        return found
 
     def put(self, identity: str, person: Person | None, now: float) -> None:
         if len(self._young) >= MOST // 2:

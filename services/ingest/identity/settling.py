@@ -32,32 +32,21 @@ class Settling:
 
     def all_at_once(self, events: Sequence[Event]) -> Settled | None:
         """Settled from this process's memory, each for itself; None where Valkey must be asked about one."""
-        is_usual, known = self._map.usual(), self._map.person
-        done: list[Event] = []
-        new: list[Event] = []
-        strangers = 0
-        for event in events:
-            identities = event.identities
-            if (
-                type(event) is Sealed
-                and len(identities) == 1
-                and is_usual(identities[0].hash, event.cart_id, event.occurred_at)
-            ):
-                done.append(event)
-                continue
-            if not identities:
-                strangers += 1
-                one = settled_event(event, STRANGER)
-            elif _asks_now(event) or not self._has(identities):
+        known = self._map.person
+        done = [*events]
+        places = self._map.unusual(events)
+        for place in places:
+            event = events[place]
+            if not event.identities:
+                done[place] = settled_event(event, STRANGER)
+            elif _asks_now(event) or not self._has(event.identities):
                 return None
-            elif owner(known, identities) is not None:
-                one = event
-            else:
-                one = self._settle(event, standing(known, identities))
-            done.append(one)
-            new.append(one)
-        if len(events) > strangers:
-            self._metrics.count_lookups("remembered", len(events) - strangers)
+            elif owner(known, event.identities) is None:
+                done[place] = self._settle(event, standing(known, event.identities))
+        new = [done[place] for place in places]
+        remembered = len(done) - len([one for one in new if not one.identities])
+        if remembered:
+            self._metrics.count_lookups("remembered", remembered)
         return Settled(done, new)
 
     async def settle(self, events: Sequence[Event]) -> Settled:

@@ -1,7 +1,7 @@
 """When a request's results are told: with Kafka's acknowledgement, not before."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -58,8 +58,10 @@ class Shoppers:
     def person(self, identity: str) -> Person | None:
         return Person("p", {identity: 1}) if identity in self.known else None
 
-    def usual(self) -> Callable[[str, str, int], bool]:
-        return lambda identity, _cart_id, _at: identity in self.familiar
+    def unusual(self, events: Sequence[Any]) -> list[int]:
+        return [
+            place for place, one in enumerate(events) if not {each.hash for each in one.identities} <= self.familiar
+        ]
 
     def has(self, identities: Sequence[Identity]) -> bool:
         return all(one.hash in self.known for one in identities)

@@ -111,26 +111,38 @@ def test_where_the_proxy_says_the_shopper_is_counts_only_where_the_event_says_no
     assert record.country == "FR"
 
 
+def is_beyond(pace: Pace, store_id: str, shopper: str, at: int) -> bool:
+    return pace.beyond(store_id, [(0, shopper, at)]) == [0]
+
+
+def test_what_comes_together_is_counted_one_after_the_other() -> None:
+    pace = Pace(most_a_minute=2)
+    assert pace.beyond("s", [(4, "a", 1), (5, "b", 1), (6, "a", 2), (7, "a", 3), (8, "a", MINUTE_MS), (9, "a", 4)]) == [
+        7,
+        9,
+    ]
+
+
 def test_more_in_a_minute_than_a_person_can_do_is_beyond_the_pace() -> None:
     pace = Pace(most_a_minute=3)
-    assert [pace.is_beyond("s", "a", MINUTE_MS + at) for at in range(5)] == [False, False, False, True, True]
-    assert not pace.is_beyond("s", "b", MINUTE_MS)
-    assert not pace.is_beyond("other", "a", MINUTE_MS)
+    assert [is_beyond(pace, "s", "a", MINUTE_MS + at) for at in range(5)] == [False, False, False, True, True]
+    assert not is_beyond(pace, "s", "b", MINUTE_MS)
+    assert not is_beyond(pace, "other", "a", MINUTE_MS)
 
 
 def test_what_was_sent_late_counts_in_its_own_minute() -> None:
     pace = Pace(most_a_minute=3)
-    assert not any(pace.is_beyond("s", "a", minute * MINUTE_MS) for minute in range(50))
+    assert not any(is_beyond(pace, "s", "a", minute * MINUTE_MS) for minute in range(50))
 
 
 def test_the_pace_is_kept_of_so_many_and_no_more() -> None:
     pace = Pace(most_a_minute=1, most_kept=100)
-    pace.is_beyond("s", "a", 0)
+    is_beyond(pace, "s", "a", 0)
     for number in range(60):
-        pace.is_beyond("s", f"x{number}", 0)
-    assert pace.is_beyond("s", "a", 0)
+        is_beyond(pace, "s", f"x{number}", 0)
+    assert is_beyond(pace, "s", "a", 0)
     for number in range(10_000):
-        pace.is_beyond("s", f"y{number}", 0)
+        is_beyond(pace, "s", f"y{number}", 0)
     assert len(pace._counts) + len(pace._before) <= 100
 
 
