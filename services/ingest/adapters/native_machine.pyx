@@ -66,7 +66,7 @@ cdef enum:
     MOST_DIGITS = 15  # Of a price: what a float holds exactly.
     LONGEST_BASIS = 4096  # Bytes of what an id is made of.
     TIME_SIZE = 24  # 2026-03-01T18:30:00.250Z
-    MOST_KNOWN = 30_000  # Some ten MiB.
+    MOST_KNOWN = 30_000  # Shoppers and prices, of all stores.
     TRACE_SIZE = 55  # 00-<trace>-<span>-01
 
 cdef struct Name:
@@ -159,28 +159,26 @@ cdef class Events:
         return self.count
 
     cdef Event *_new_event(self) except NULL:
-        cdef Py_ssize_t room
-        cdef Event *events
-        if self.count == self.events_room:
-            room = 2 * self.events_room or 1
-            events = <Event *> PyMem_Realloc(self.events, room * sizeof(Event))
-            if events == NULL:
-                raise MemoryError
-            self.events, self.events_room = events, room
+        self.events = <Event *> _with_room(self.events, self.count, &self.events_room, sizeof(Event))
         self.count += 1
         return self.events + self.count - 1
 
     cdef Line *_new_line(self) except NULL:
-        cdef Py_ssize_t room
-        cdef Line *lines
-        if self.lines_count == self.lines_room:
-            room = 2 * self.lines_room or 2
-            lines = <Line *> PyMem_Realloc(self.lines, room * sizeof(Line))
-            if lines == NULL:
-                raise MemoryError
-            self.lines, self.lines_room = lines, room
+        self.lines = <Line *> _with_room(self.lines, self.lines_count, &self.lines_room, sizeof(Line))
         self.lines_count += 1
         return self.lines + self.lines_count - 1
+
+
+cdef void *_with_room(void *things, Py_ssize_t count, Py_ssize_t *room, size_t size) except NULL:
+    """The same, or where they moved to, with room for one more of that size. Where there is none, they stay."""
+    cdef void *grown
+    if count < room[0]:
+        return things
+    grown = PyMem_Realloc(things, (2 * room[0] + 1) * size)
+    if grown == NULL:
+        raise MemoryError
+    room[0] = 2 * room[0] + 1
+    return grown
 
 
 def read(bytes body not None):

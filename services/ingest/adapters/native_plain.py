@@ -31,7 +31,7 @@ from trolleybus.envelope import Envelopes
 _Id: TypeAlias = Annotated[str, Meta(max_length=LONGEST_ID)] | UnsetType | None
 _Text: TypeAlias = Annotated[str, Meta(max_length=LONGEST_TEXT)] | UnsetType | None
 _Address: TypeAlias = Annotated[str, Meta(max_length=plain.LONGEST_URL)] | UnsetType | None
-NO_PRICE = Money(), False
+_NO_PRICE = Money(), False
 
 
 class PlainLine(Struct, forbid_unknown_fields=True, gc=False):
@@ -245,7 +245,7 @@ def _identities(customer_id: str, anonymous_id: str, arrival: Arrival) -> tuple[
 
 
 def shopper(hasher: IdentityHasher, store_id: str, kind: str, value: str) -> tuple[Identity, ...]:
-    """Of one id."""
+    """The identities of a shopper who is known by one id."""
     return (identity_of(store_id, kind, value, hasher),)
 
 
@@ -262,7 +262,7 @@ def _line(line: PlainLine, kind: str, currency: str, arrival: Arrival) -> tuple[
     """The values of LINE."""
     product, variant = line.product_id, line.variant_id or ""
     quantity = line.quantity if type(line.quantity) is int else 1
-    price, was_rounded = NO_PRICE
+    price, was_rounded = _NO_PRICE
     if type(line.unit_price) is not UnsetType and line.unit_price is not None:
         price, was_rounded = priced(line.unit_price, currency)
     if not product or price.minor * quantity > LARGEST_MINOR or (not quantity and kind == "item_added"):
@@ -283,6 +283,7 @@ def _line(line: PlainLine, kind: str, currency: str, arrival: Arrival) -> tuple[
 
 
 def priced(value: str | int | float, currency: str) -> tuple[Money, bool]:
+    """A price in major units as Money, and whether it was rounded; raises Odd."""
     try:
         return _money(value, currency)
     except (plain.BadValue, BadAmount):

@@ -24,7 +24,7 @@ class Sealed(Struct, gc=False):
     cart_id: str
     occurred_at: int
     outgoing: Any
-    """What goes to Kafka (an Outgoing): no decision looks into it."""
+    """What goes to Kafka, an Outgoing or a parcel that has all of its attributes: no decision looks into it."""
     long_form: Callable[[], Translation]
     """The same with its record as an object, where something must change after all."""
 

@@ -68,6 +68,24 @@ async def test_long_work_of_one_store_does_not_go_before_the_short_work_of_anoth
     await asyncio.gather(*flood)
 
 
+async def test_what_waits_for_the_same_takes_one_turn_together_but_no_more_than_half_a_pass() -> None:
+    turns = Turns(each_pass=8, most_waiting=100)
+    story: list[list[object]] = []
+
+    def other(things: list[object]) -> None:
+        story.append(["other", *things])
+
+    for number in range(6):
+        turns.call("flood", 1, story.append, number)
+    turns.call("flood", 3, story.append, "long")
+    turns.call("quiet", 1, story.append, "quiet")
+    turns.call("flood", 1, other, "another")
+    assert not story
+    for _ in range(4):
+        await asyncio.sleep(0)
+    assert story == [[0, 1, 2, 3], ["quiet"], [4, 5], ["long"], ["other", "another"]]
+
+
 async def test_one_store_cannot_fill_the_queue() -> None:
     turns = Turns(each_pass=1, most_waiting=10)
     assert turns.now()
