@@ -1,7 +1,8 @@
 """Sends records to Kafka by librdkafka, and tells when every in-sync replica has them.
 
 librdkafka works in threads of its own. What it has to tell is fetched on the event loop, while something is under way each
-millisecond, so that one look settles many requests and no lock is fought over.
+millisecond, so that one look settles many requests and no lock is fought over. Before a look its threads are let run where
+they share the processor: they send what was handed over since, all in one go, and read what has come, which is heard at once.
 """
 
 import asyncio
@@ -71,7 +72,7 @@ class Sender:
             "acks": "all",
             "enable.idempotence": True,
             "partitioner": "murmur2_random",
-            "linger.ms": 1,
+            "linger.ms": 0,  # What goes together was gathered before, and its thread is let run once a look.
             "compression.type": "lz4",
             "message.max.bytes": LARGEST_BATCH,
             # Given up before the caller is answered: what was answered with 503 is not written a minute later.
@@ -150,6 +151,7 @@ class Sender:
         self._looking = None
         if self._kafka is None or self._loop is None:
             return
+        os.sched_yield()  # To librdkafka's threads, which interrupt nobody (see above).
         self._poll()
         now = self._loop.time()
         for token, _ in list(takewhile(lambda one: one[1].until <= now, self._waiting.items())):

@@ -131,6 +131,7 @@ def load(
     seconds: float,
     core: int,
     rate: float = 0,
+    warm_s: float = 0,
 ) -> Any:
     """Run the HTTP load on one core; its report, as tests/bench/http_load.py tells of it."""
     done = subprocess.run(
@@ -143,6 +144,7 @@ def load(
             "tests.bench.http_load",
             str(port),
             str(connections),
+            str(warm_s),
             str(seconds),
             path,
             key,

@@ -1,8 +1,10 @@
 """An HTTP load: so many connections, each sends its next request when the answer is there, or at a rate.
 
-Run as a program, so that it has a core of its own: `python -m tests.bench.http_load PORT CONNECTIONS SECONDS PATH KEY RATE
-< requests`, where RATE is requests a second over all connections (0: as fast as they are answered; else what an answer took
-counts from when its request was due), and the requests are newline-separated JSON bodies; prints {"answers": {status: n}, "seconds": s, "p50_ms": …, "p99_ms": …}.
+Run as a program, so that it has a core of its own: `python -m tests.bench.http_load PORT CONNECTIONS WARM SECONDS PATH KEY
+RATE < requests`, where RATE is requests a second over all connections (0: as fast as they are answered; else what an answer
+took counts from when its request was due), and the requests are newline-separated JSON bodies. Its connections are open and
+used for WARM seconds before those that count. Prints {"answers": {status: n}, "seconds": s, "p50_ms": …, "p99_ms": …,
+"warm_p99_ms": …}; answers are all that were given, of the times only warm_p99_ms is of what was due before.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ class _Connection(asyncio.Protocol):
         if len(body) < length:
             return
         self._buffer = body[length:]
-        self._load.answered(int(head[9:12]), time.perf_counter() - self._due)
+        self._load.answered(int(head[9:12]), self._due, time.perf_counter() - self._due)
         self._next()
 
     def _next(self) -> None:
@@ -59,14 +61,16 @@ class _Connection(asyncio.Protocol):
 
 
 class _Load:
-    def __init__(self, requests: list[bytes], connections: int, seconds: float, rate: float) -> None:
+    def __init__(self, requests: list[bytes], connections: int, warm_s: float, seconds: float, rate: float) -> None:
         self.interval = connections / rate if rate else 0.0
         self._phase = 0.0
         self._requests = cycle(requests)
-        self._until = time.perf_counter() + seconds
+        self.counts_from = time.perf_counter() + warm_s
+        self._until = self.counts_from + seconds
         self._open = connections
         self.done = asyncio.Event()
         self.answers: Counter[int] = Counter()
+        self.warm: list[float] = []
         self.latencies: list[float] = []
 
     def first(self) -> float:
@@ -80,9 +84,9 @@ class _Load:
     def next_request(self) -> bytes:
         return next(self._requests)
 
-    def answered(self, status: int, seconds: float) -> None:
+    def answered(self, status: int, due: float, seconds: float) -> None:
         self.answers[status] += 1
-        self.latencies.append(seconds)
+        (self.latencies if due >= self.counts_from else self.warm).append(seconds)
 
     def closed(self) -> None:
         self._open -= 1
@@ -90,29 +94,34 @@ class _Load:
             self.done.set()
 
 
-async def _run(port: int, connections: int, seconds: float, requests: list[bytes], rate: float) -> dict[str, object]:
+async def _run(
+    port: int, connections: int, warm_s: float, seconds: float, requests: list[bytes], rate: float
+) -> dict[str, object]:
     loop = asyncio.get_running_loop()
-    load = _Load(requests, connections, seconds, rate)
     started = time.perf_counter()
+    load = _Load(requests, connections, warm_s, seconds, rate)
     for _ in range(connections):
         await loop.create_connection(lambda: _Connection(load), "127.0.0.1", port)
-    await asyncio.wait_for(load.done.wait(), seconds + 30)
-    took = time.perf_counter() - started
-    latencies = sorted(load.latencies)
+    await asyncio.wait_for(load.done.wait(), warm_s + seconds + 30)
     return {
         "answers": dict(load.answers),
-        "seconds": took,
-        "p50_ms": 1000 * latencies[len(latencies) // 2],
-        "p99_ms": 1000 * latencies[int(len(latencies) * 0.99)],
+        "seconds": time.perf_counter() - started,
+        "p50_ms": _quantile_ms(load.latencies, 0.5),
+        "p99_ms": _quantile_ms(load.latencies, 0.99),
+        "warm_p99_ms": _quantile_ms(load.warm, 0.99),
     }
+
+
+def _quantile_ms(seconds: list[float], of: float) -> float | None:
+    return 1000 * sorted(seconds)[int(len(seconds) * of)] if seconds else None
 
 
 def main() -> None:
     """As the module's text says."""
     import uvloop
 
-    port, connections, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    path, key, rate = sys.argv[4], sys.argv[5], float(sys.argv[6])
+    port, connections, warm_s, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
+    path, key, rate = sys.argv[5], sys.argv[6], float(sys.argv[7])
     requests = []
     for line in sys.stdin.buffer.read().splitlines():
         head = (
@@ -121,7 +130,7 @@ def main() -> None:
         )
         requests.append(head.encode() + line)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        print(json.dumps(runner.run(_run(port, connections, seconds, requests, rate))))
+        print(json.dumps(runner.run(_run(port, connections, warm_s, seconds, requests, rate))))
 
 
 if __name__ == "__main__":

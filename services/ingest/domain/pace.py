@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from services.ingest.domain import marks
 from services.ingest.domain.sealed import Sealed
@@ -10,6 +11,19 @@ from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.stores import StoreConfig
 
 MINUTE_MS = 60_000
+
+
+class Activity(Protocol):
+    """What counts of one: whose it is, and when it happened (ms since the epoch)."""
+
+    @property
+    def customer_id(self) -> str: ...
+
+    @property
+    def occurred_at(self) -> int: ...
+
+
+_Counts = dict[tuple[str, int], dict[str, int]]
 
 
 class Pace:
@@ -21,20 +35,29 @@ class Pace:
     def __init__(self, *, most_a_minute: int, most_kept: int = 100_000) -> None:
         self._most = most_a_minute
         self._half = most_kept // 2
-        self._counts: dict[tuple[str, str, int], int] = {}
-        self._before: dict[tuple[str, str, int], int] = {}
+        self._counts: _Counts = {}  # By store and minute, then by shopper.
+        self._before: _Counts = {}
+        self._kept = 0
 
-    def beyond(self, store_id: str, activities: Sequence[tuple[int, str, int]]) -> list[int]:
-        """Counts activities (place, shopper, when); the places of those that are more than a person does."""
+    def beyond(self, store_id: str, activities: Sequence[Activity | None]) -> list[int]:
+        """Counts a store's activities; the places of those that are more than a person does."""
         found: list[int] = []
-        for place, shopper, at in activities:
-            minute = store_id, shopper, at // MINUTE_MS
-            count = self._counts.get(minute)
+        minute, counts = -1, dict[str, int]()
+        for place, activity in enumerate(activities):
+            if activity is None:
+                continue
+            if activity.occurred_at // MINUTE_MS != minute:
+                minute = activity.occurred_at // MINUTE_MS
+                counts = self._counts.setdefault((store_id, minute), {})
+            shopper = activity.customer_id
+            count = counts.get(shopper)
             if count is None:
-                if len(self._counts) >= self._half:
-                    self._before, self._counts = self._counts, {}
-                count = self._before.get(minute, 0)
-            self._counts[minute] = count + 1
+                if self._kept >= self._half:
+                    self._before, self._counts, self._kept = self._counts, {}, 0
+                    counts = self._counts.setdefault((store_id, minute), {})
+                self._kept += 1
+                count = self._before.get((store_id, minute), {}).get(shopper, 0)
+            counts[shopper] = count + 1
             if count >= self._most:
                 found.append(place)
         return found
@@ -44,11 +67,7 @@ def paced(pace: Pace, events: Sequence[Event], store: StoreConfig) -> Sequence[E
     """Marked are those whose shopper does more than a person can."""
     if marks.BOT in store.unmarked:
         return events
-    seen = [
-        (place, activity.customer_id, activity.occurred_at)
-        for place, event in enumerate(events)
-        if (activity := event if type(event) is Sealed else _unmarked_activity(event)) is not None
-    ]
+    seen = [event if type(event) is Sealed else _unmarked_activity(event) for event in events]
     beyond = pace.beyond(store.store_id, seen)
     if not beyond:
         return events

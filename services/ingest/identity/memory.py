@@ -1,6 +1,7 @@
 """Persons met lately, in this process: bounded, and believed for a short while only."""
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from services.ingest.domain.people import Identity
 from services.ingest.domain.persons import Person, affected, learn, nothing_new_until
@@ -17,15 +18,23 @@ MOST = 20_000
 _Entry = tuple[Person | None, float]
 
 
+class _Heard(NamedTuple):
+    """Of an identity that touched a cart: whose it is, the time (ms) before which that cart's events say nothing new, and
+    when it was asked for."""
+
+    person: Person
+    cart_id: str
+    until: int
+    asked_at: float
+
+
 class Memory:
     """Identities and whose they are. The half that was not used for longest goes when it is full."""
 
     def __init__(self) -> None:
         self._young: dict[str, _Entry] = {}
         self._old: dict[str, _Entry] = {}
-        self._heard: dict[
-            str, tuple[Person, str, int]
-        ] = {}  # By identity: in which cart, until when nothing new is said.
+        self._heard: dict[str, _Heard] = {}  # By identity, until it is asked for anew or something is learned of it.
 
     def person(self, identity: str) -> Person | None:
         entry = self._young.get(identity) or self._entry(identity)
@@ -47,15 +56,14 @@ class Memory:
     def unusual(self, events: Sequence[Event], now: float) -> list[int]:
         """The places of the events but those of one identity that goes on in its cart: for them there is nothing to look up, and
         nothing to learn from them."""
-        heard_of, young, oldest = self._heard.get, self._young.get, now - FRESH_S
+        heard_of, oldest = self._heard.get, now - FRESH_S
         found: list[int] = []
         for place, event in enumerate(events):
             if type(event) is Sealed and len(event.identities) == 1:
-                identity = event.identities[0].hash
-                heard = heard_of(identity)
-                if heard is not None and heard[1] == event.cart_id and event.occurred_at < heard[2]:
-                    entry = young(identity) or self._entry(identity)
-                    if entry is not None and entry[0] is heard[0] and entry[1] > oldest:
+                heard = heard_of(event.identities[0].hash)
+                if heard is not None:
+                    _, cart_id, until, asked_at = heard
+                    if cart_id == event.cart_id and event.occurred_at < until and asked_at > oldest:
                         continue
             found.append(place)
         return found
@@ -64,25 +72,29 @@ class Memory:
         if len(self._young) >= MOST // 2:
             self._old, self._young = self._young, {}
         self._young[identity] = (person, now)
+        self._heard.pop(identity, None)
 
     def see(self, sighting: Sighting, now: float) -> bool:
         """Whether it says something new."""
         sole = sighting.identities[0].hash if len(sighting.identities) == 1 and not sighting.ends_cart else ""
-        person = self.person(sole)
-        if person is not None:
-            heard = self._heard.get(sole)
-            if heard is not None and heard[0] is person and heard[1] == sighting.cart_id and sighting.at < heard[2]:
-                return False
+        heard = self._heard.get(sole)
+        if heard is not None and heard.cart_id == sighting.cart_id and sighting.at < heard.until:
+            return False
         learned = learn(self.person, sighting)
         if learned is None:
-            if person is not None and sole in person.own:
-                if len(self._heard) >= MOST:
-                    self._heard.clear()
-                self._heard[sole] = person, sighting.cart_id, nothing_new_until(person, sighting)
+            self._hear(sole, sighting)
             return False
         for identity in list(affected(learned, self.person)):
             self.put(identity, learned.person, now)
         return True
+
+    def _hear(self, identity: str, sighting: Sighting) -> None:
+        person, asked_at = self._young.get(identity) or self._entry(identity) or (None, 0.0)
+        if person is None or identity not in person.own:
+            return
+        if len(self._heard) >= MOST:
+            self._heard.clear()
+        self._heard[identity] = _Heard(person, sighting.cart_id, nothing_new_until(person, sighting), asked_at)
 
     def _entry(self, identity: str) -> _Entry | None:
         """Used again, so kept."""

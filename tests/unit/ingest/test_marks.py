@@ -2,7 +2,7 @@
 
 import tracemalloc
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -111,16 +111,20 @@ def test_where_the_proxy_says_the_shopper_is_counts_only_where_the_event_says_no
     assert record.country == "FR"
 
 
+class Touch(NamedTuple):
+    customer_id: str
+    occurred_at: int
+
+
 def is_beyond(pace: Pace, store_id: str, shopper: str, at: int) -> bool:
-    return pace.beyond(store_id, [(0, shopper, at)]) == [0]
+    return pace.beyond(store_id, [Touch(shopper, at)]) == [0]
 
 
 def test_what_comes_together_is_counted_one_after_the_other() -> None:
     pace = Pace(most_a_minute=2)
-    assert pace.beyond("s", [(4, "a", 1), (5, "b", 1), (6, "a", 2), (7, "a", 3), (8, "a", MINUTE_MS), (9, "a", 4)]) == [
-        7,
-        9,
-    ]
+    first = [Touch("a", 1), None, Touch("b", 1), Touch("a", 2), Touch("a", 3), Touch("a", MINUTE_MS), Touch("a", 4)]
+    assert pace.beyond("s", first) == [4, 6]
+    assert pace.beyond("s", [Touch("b", 2), Touch("b", MINUTE_MS), Touch("b", 3)]) == [2]
 
 
 def test_more_in_a_minute_than_a_person_can_do_is_beyond_the_pace() -> None:
@@ -143,7 +147,7 @@ def test_the_pace_is_kept_of_so_many_and_no_more() -> None:
     assert is_beyond(pace, "s", "a", 0)
     for number in range(10_000):
         is_beyond(pace, "s", f"y{number}", 0)
-    assert len(pace._counts) + len(pace._before) <= 100
+    assert sum(len(shoppers) for half in (pace._counts, pace._before) for shoppers in half.values()) <= 100
 
 
 def test_what_is_kept_of_agents_is_bounded_however_long_they_are() -> None:

@@ -7,7 +7,7 @@ from services.ingest.domain.people import Identity
 from services.ingest.domain.persons import learn, owner
 from services.ingest.domain.remembering import Sighting
 from services.ingest.domain.sealed import Sealed
-from services.ingest.identity.memory import FRESH_S, Memory
+from services.ingest.identity.memory import FRESH_S, MOST, Memory
 
 HOUR = 3_600_000
 IDENTITIES = [Identity(kind, f"{kind}:v1:{name}", name) for kind, name in (("customer", "a"), ("anonymous", "b"))]
@@ -64,3 +64,27 @@ def test_a_shopper_in_one_cart_is_usual_until_something_changes() -> None:
     assert not is_usual(memory, FRESH_S, name, "c1", HOUR)
     memory.see(ada._replace(ends_cart=True, at=HOUR + 1), 1.0)
     assert not is_usual(memory, 1.0, name, "c1", HOUR)
+
+
+def test_a_shopper_who_was_asked_for_anew_is_not_usual_until_seen_again() -> None:
+    memory = Memory()
+    ada = Sighting(tuple(IDENTITIES[1:]), "c1", False, HOUR)
+    for _ in range(2):
+        memory.see(ada, 0.0)
+    name = IDENTITIES[1].hash
+    memory.put(name, None, FRESH_S)
+    assert not is_usual(memory, FRESH_S, name, "c1", HOUR)
+    for _ in range(2):
+        memory.see(ada, FRESH_S)
+    assert is_usual(memory, 2 * FRESH_S - 1, name, "c1", HOUR)
+    assert not is_usual(memory, 2 * FRESH_S, name, "c1", HOUR)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    memory = Memory()
+    for number in range(3 * MOST):
+        ada = Sighting((Identity("anonymous", f"anonymous:v1:{number}", str(number)),), "c1", False, HOUR)
+        for _ in range(2):
+            memory.see(ada, 0.0)
+    assert len(memory._young) + len(memory._old) <= MOST
+    assert len(memory._heard) <= MOST
