@@ -15,6 +15,7 @@ from services.ingest.api.routes import describe, native_router, takers, track
 from services.ingest.api.sdk import sdk_router
 from services.ingest.api.segment import MOST_CALLS, SegmentIntake, segment_router
 from services.ingest.api.shopify import ShopifyWebhooks, shopify_router
+from services.ingest.countries import Countries
 from services.ingest.domain.pace import Pace
 from services.ingest.gateway import Gateway
 from services.ingest.identity.map import IdentityMap
@@ -34,6 +35,7 @@ from services.ingest.sender import Sender
 from services.ingest.settings import IngestSettings
 from services.ingest.turns import Turns
 from services.ingest.valkey import Valkey
+from services.ingest.visitors import Visitors
 from trolleybus.codec import Codec
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.consent import ConsentChanged
@@ -117,7 +119,12 @@ def build(settings: IngestSettings) -> FastAPI:
         max_bytes=settings.max_body_bytes,
         pace=Pace(most_a_minute=settings.bot_events_per_minute),
         uses=uses,
-        country_header=settings.country_header,
+        visitors=Visitors(
+            country_header=settings.country_header,
+            address_header=settings.address_header,
+            countries=Countries(settings.country_database) if settings.country_database else None,
+            pace=Pace(most_a_minute=settings.bot_events_per_minute_per_address),
+        ),
         now=_now_ms,
     )
     tracking = track(short_way(codec, envelopes, LARGEST_RECORD))

@@ -1,10 +1,12 @@
 """Settings of the gateway, beside those of every service."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from services.ingest.countries import Countries
 from services.ingest.integrations.sealing import HOW_TO_MAKE_ONE, KeyRing
 from trolleybus.settings import ServiceSettings, WorkerSettings
 
@@ -37,8 +39,17 @@ class IngestSettings(WorkerSettings):
     webhook_answer_seconds: float = Field(3.0, gt=0, description="After this a webhook is answered 503, to be retried")
     slow_ack_seconds: float = Field(2.0, gt=0, description="While one waits longer than this, others get 503 at once")
     bot_events_per_minute: int = Field(300, ge=1, description="A shopper who does more in a minute is marked a bot")
+    bot_events_per_minute_per_address: int = Field(
+        3_000, ge=1, description="What comes beyond it in a minute from one address is marked (with ADDRESS_HEADER)"
+    )
     country_header: str = Field(
         "", description="Header in which a proxy before the gateway tells the shopper's country"
+    )
+    address_header: str = Field(
+        "", description="Header in which a proxy before the gateway tells the shopper's IP address; it is kept nowhere"
+    )
+    country_database: Path | None = Field(
+        None, description="MMDB file that tells the country of an address (with ADDRESS_HEADER)"
     )
     valkey_timeout_seconds: float = Field(0.1, gt=0, description="Valkey is a convenience: nothing waits longer for it")
 
@@ -47,6 +58,19 @@ class IngestSettings(WorkerSettings):
     def _are_keys(cls, value: SecretStr) -> SecretStr:
         KeyRing.parse(value.get_secret_value())
         return value
+
+    @field_validator("country_database")
+    @classmethod
+    def _is_a_database(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            Countries(value)
+        return value
+
+    @model_validator(mode="after")
+    def _an_address_is_there_to_be_looked_up(self) -> Self:
+        if self.country_database is not None and not self.address_header:
+            raise ValueError("COUNTRY_DATABASE tells nothing without ADDRESS_HEADER, where the shopper's address is")
+        return self
 
     @model_validator(mode="after")
     def _a_full_request_fits(self) -> Self:

@@ -6,7 +6,6 @@ import gzip
 import json
 import uuid
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +16,7 @@ import pytest_asyncio
 from services.ingest.api import examples
 from tests.eventually import eventually
 from tests.integration.ingest_harness import ORIGIN, Ingest, Shop, running, world
+from tests.mmdb import write_countries
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.consent import ConsentChanged
 from trolleybus.contracts.customers import CustomerUpdated, IdentitiesLinked
@@ -34,10 +34,17 @@ CART = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def ingest(env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ingest]:
-    log: Path = tmp_path_factory.mktemp("ingest") / "log"
+    folder = tmp_path_factory.mktemp("ingest")
+    settings = {
+        "RATE_LIMIT_PER_SECOND": "5",
+        "RATE_LIMIT_BURST": "750",
+        "ADDRESS_HEADER": "X-Real-IP",
+        "COUNTRY_DATABASE": str(write_countries(folder / "countries.mmdb", {"192.0.2.0/24": "PT"})),
+        "BOT_EVENTS_PER_MINUTE_PER_ADDRESS": "300",
+    }
     async with (
         world(env, f"ingest-api-{uuid.uuid4().hex[:6]}.") as around,
-        running(around, log, RATE_LIMIT_PER_SECOND="5", RATE_LIMIT_BURST="750") as gateway,
+        running(around, folder / "log", **settings) as gateway,
     ):
         yield gateway
 
@@ -313,6 +320,22 @@ async def test_who_does_more_than_a_person_can_is_marked_from_then_on(ingest: In
     assert (await ingest.post("carts/track", {"events": many}, shop.write_key)).status_code == 202
     records = await ingest.records("cart.activity", shop.store_id)
     assert sum(record.marks == ("bot",) for record in records) == 10
+
+
+async def test_an_address_tells_the_country_and_what_no_people_send_and_stands_nowhere(
+    ingest: Ingest, shop: Shop
+) -> None:
+    firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
+    browser = {"origin": ORIGIN, "user-agent": firefox, "x-real-ip": "192.0.2.44"}
+    for few in (range(10), range(10, 320)):
+        many = [{**CART, "event_id": f"e{n}", "anonymous_id": f"a{n}", "cart_id": f"c{n}"} for n in few]
+        assert (await ingest.post("carts/track", {"events": many}, shop.write_key, browser)).status_code == 202
+    records = await ingest.records("cart.activity", shop.store_id)
+    assert {record.country for record in records} == {"PT"}
+    assert {record.marks for record in records if int(record.cart_id[1:]) < 10} == {()}
+    assert {record.marks for record in records if int(record.cart_id[1:]) >= 10} == {("bot",)}
+    for _, message in await ingest.stored("cart.activity"):
+        assert b"192.0.2.44" not in message.value + b"".join(value for _, value in message.headers)
 
 
 async def test_P7_a_stores_key_reaches_no_other_stores_data(ingest: Ingest, shop: Shop) -> None:

@@ -129,7 +129,8 @@ class Draft:
     def marks(self, user_agent: str) -> tuple[str, ...]:
         """By the shopper's agent as the event tells it, else as their browser did; the store may want none."""
         agent = user_agent or self.arrival.user_agent
-        return self.wanted_marks(*marks.of_agent(agent)) if agent else ()
+        found = marks.of_agent(agent) if agent else ()
+        return self.wanted_marks(*(found or ((marks.BOT,) if self.arrival.is_crowd else ())))
 
     def wanted_marks(self, *found: str) -> tuple[str, ...]:
         unmarked = self.arrival.store.unmarked

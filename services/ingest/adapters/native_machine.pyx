@@ -625,7 +625,7 @@ cdef class Sealing:
         cdef Py_ssize_t index
         cdef list done = []
         agent = arrival.user_agent
-        if arrival.imported or (agent and marks.of_agent(agent)):
+        if arrival.imported or arrival.is_crowd or (agent and marks.of_agent(agent)):
             raise Odd
         if self.rows is None:
             self.rows = Rows(self.layout(), SLOTS)

@@ -192,7 +192,7 @@ def _values_of(event: PlainCartEvent, arrival: Arrival) -> tuple[str, tuple[Iden
     own_id, cart_id, kind = event.event_id, event.cart_id, event.event
     store, agent = arrival.store, arrival.user_agent
     step, product_id = event.step or "", event.product_id or ""
-    if not own_id or not cart_id or (agent and marks.of_agent(agent)):
+    if not own_id or not cart_id or arrival.is_crowd or (agent and marks.of_agent(agent)):
         raise Odd
     if (kind == "checkout_step" and not step) or (kind == "product_viewed" and not product_id):
         raise Odd

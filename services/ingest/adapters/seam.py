@@ -22,7 +22,8 @@ class Arrival:
     sent_at: int | None = None  # Of the batch, by the sender's clock.
     is_public: bool = True  # Sent with a key that anyone can read in the shop's pages.
     user_agent: str = ""  # Of the shopper, where the shopper's own browser sent it.
-    country: str = ""  # Where the shopper is, as the proxy before the gateway says (ISO 3166 alpha-2).
+    country: str = ""  # Where the shopper is, as the proxy before the gateway or the address says (ISO 3166 alpha-2).
+    is_crowd: bool = False  # From an address that more comes from than people send.
     fallback_id: str = ""  # Idempotency-Key and index, else "".
     raw_hash: Callable[[], str] = str  # Of the event as it was sent, without its time of sending.
     imported: bool = False  # From the past: received_at is when it arrived then.

@@ -14,7 +14,7 @@ from services.ingest.adapters.native_short import ShortWay
 from services.ingest.adapters.seam import Arrival, Refused
 from services.ingest.api.answers import answer_of, behind, too_many
 from services.ingest.api.bodies import Items, body_of, expect_json, hash_of, idempotency_key, items_in
-from services.ingest.api.browsers import browser_of, country_in
+from services.ingest.api.browsers import browser_of
 from services.ingest.api.callers import Caller, Callers, Directory
 from services.ingest.api.payloads import Payload, flaws_of
 from services.ingest.api.quick import Odd
@@ -26,6 +26,7 @@ from services.ingest.limiter import RateLimiter, Verdict
 from services.ingest.metrics import IngestMetrics
 from services.ingest.publisher import Publisher
 from services.ingest.turns import Crowded, Go, Turns
+from services.ingest.visitors import Visitors
 from trolleybus.contracts.identity import IdentityHasher
 from trolleybus.http import Problem
 from trolleybus.http.fast import Answered, Incoming, Whole
@@ -89,7 +90,7 @@ class Intake:
         max_bytes: int,
         pace: Pace,
         uses: Uses,
-        country_header: str,
+        visitors: Visitors,
         now: Callable[[], int],
     ) -> None:
         self._callers = Callers(directory)
@@ -105,7 +106,7 @@ class Intake:
         self._pace = pace
         self._refusals = Refusals()
         self._uses = uses
-        self._country_header = country_header
+        self.visitors = visitors
         self.now = now
 
     async def handle(self, request: Incoming, endpoint: Endpoint[P]) -> Response:
@@ -124,7 +125,7 @@ class Intake:
         batch = short or items_in(body, endpoint.list_name, self._max_events)
         await self.limit(caller, endpoint.scope, len(batch.items))
         key = idempotency_key(request)
-        arrival = self._arrival(request, caller, received_at, batch.sent_at)
+        arrival = self._arrival(request, caller, received_at, batch)
         if endpoint.short is not None and short is not None:
             events = await self._by_the_short_way(short, endpoint.short, arrival, caller)
             if events is None:
@@ -148,7 +149,7 @@ class Intake:
             batch = way.read(request.whole())
             if batch is not None and len(batch.items) <= self._most_at_once:
                 self._uses.note(caller.store.store_id, caller.key.key_id, received_at)
-                arrival = self._arrival(request, caller, received_at, batch.sent_at)
+                arrival = self._arrival(request, caller, received_at, batch)
                 plain = _Plain(request, answered, endpoint, way, caller, batch, arrival, copy_context())
                 self._in_turn(caller, len(batch.items), self._go, plain)
                 return
@@ -241,15 +242,16 @@ class Intake:
         events = await self._by_the_model(items, endpoint, arrival, caller, key)
         return answer_of(await self.take(caller, endpoint.source, events), items)
 
-    def _arrival(self, request: Incoming, caller: Caller, received_at: int, sent_at: int | None) -> Arrival:
+    def _arrival(self, request: Incoming, caller: Caller, received_at: int, batch: Items) -> Arrival:
         return Arrival(
             store=caller.store,
             hasher=self.hasher,
             received_at=received_at,
-            sent_at=sent_at,
+            sent_at=batch.sent_at,
             is_public=caller.is_public,
             user_agent=browser_of(request),
-            country=self.country_of(request),
+            country=self.visitors.country(request.headers),
+            is_crowd=self.visitors.is_crowd(request.headers, caller.store.store_id, len(batch.items), received_at),
         )
 
     async def _by_the_short_way(
@@ -305,10 +307,6 @@ class Intake:
             return behind(str(error))
         logger.warning("kafka did not acknowledge", store=caller.store.store_id, events=events, error=str(error))
         return behind("Kafka did not acknowledge; send the same again, nothing will count twice")
-
-    def country_of(self, request: Incoming) -> str:
-        """Where the shopper is, as the proxy before the gateway says; "" where it does not."""
-        return country_in(request, self._country_header) if self._country_header else ""
 
     def turn_away_while_behind(self) -> None:
         """503 while Kafka is behind; cheap, so asked before a body is read."""

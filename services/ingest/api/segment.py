@@ -99,14 +99,16 @@ class SegmentIntake:
         intake = self._intake
         await intake.limit(caller, scope, len(calls))
         key = idempotency_key(request)
+        received_at = intake.now()
         arrival = Arrival(
             store=caller.store,
             hasher=intake.hasher,
-            received_at=intake.now(),
+            received_at=received_at,
             sent_at=sent_at,
             is_public=caller.is_public,
             user_agent=browser_of(request),
-            country=intake.country_of(request),
+            country=intake.visitors.country(request.headers),
+            is_crowd=intake.visitors.is_crowd(request.headers, caller.store.store_id, len(calls), received_at),
         )
         events: list[Translation | Refused] = []
         for index, call in enumerate(calls):

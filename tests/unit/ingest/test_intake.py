@@ -12,7 +12,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.ingest.adapters.native_short import short_way
-from services.ingest.api.browsers import country_in
 from services.ingest.api.callers import Caller
 from services.ingest.api.intake import A_TURN, Intake
 from services.ingest.api.routes import track
@@ -25,6 +24,7 @@ from services.ingest.gateway import KafkaUnavailable, Overloaded, Told
 from services.ingest.limiter import Verdict
 from services.ingest.metrics import IngestMetrics
 from services.ingest.turns import Turns
+from services.ingest.visitors import Visitors
 from trolleybus.codec import Codec
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.identity import IdentityHasher, installation_secrets
@@ -38,24 +38,7 @@ from trolleybus.store_directory import StoreIndex
 from trolleybus.telemetry import begin_trace
 from trolleybus.topics import Topics
 
-ORIGIN = {"origin": "https://shop.example.com"}
-
-
-@pytest.mark.parametrize(
-    ("headers", "country"),
-    [
-        ({**ORIGIN, "cf-ipcountry": "ES"}, "ES"),
-        ({"cf-ipcountry": "ES"}, ""),  # A server's: where it stands says nothing of the shopper.
-        (ORIGIN, ""),
-        ({**ORIGIN, "cf-ipcountry": "XX"}, ""),
-        ({**ORIGIN, "cf-ipcountry": "T1"}, ""),
-        ({**ORIGIN, "cf-ipcountry": "es"}, ""),
-        ({**ORIGIN, "cf-ipcountry": "ÄÖ"}, ""),
-        ({**ORIGIN, "cf-ipcountry": "ESP"}, ""),
-    ],
-)
-def test_a_proxys_country_is_that_of_a_shoppers_browser(headers: Mapping[str, str], country: str) -> None:
-    assert country_in(SimpleNamespace(headers=headers), "cf-ipcountry") == country
+NOWHERE = Visitors(country_header="", address_header="", countries=None, pace=Pace(most_a_minute=1))
 
 
 async def test_a_flood_of_refusals_is_told_at_500_a_second() -> None:
@@ -71,7 +54,7 @@ async def test_a_flood_of_refusals_is_told_at_500_a_second() -> None:
         max_events=1,
         max_bytes=1,
         uses=SimpleNamespace(note=lambda *_: None),
-        country_header="",
+        visitors=NOWHERE,
         now=lambda: 1,
         **rest,
     )
@@ -105,7 +88,7 @@ async def test_events_beyond_a_persons_pace_are_marked_though_their_records_were
         pace=Pace(most_a_minute=1),
         max_events=1,
         max_bytes=1,
-        country_header="",
+        visitors=NOWHERE,
         now=lambda: 1,
         **rest,
     )
@@ -196,6 +179,8 @@ class Door:
         self.verdict: Verdict | None = Verdict(True, Limit(1, 1))
         self.limited: list[int] = []
         self.most = 1000
+        pace = Pace(most_a_minute=3)
+        self.visitors = Visitors(country_header="", address_header="x-real-ip", countries=None, pace=pace)
         self.turns = Turns(each_pass=each_pass, most_waiting=4 if each_pass == 1 else 100)
         self.answers: list[Answer] = []
         rest: dict[str, Any] = {"pace": Pace(most_a_minute=100)}
@@ -210,7 +195,7 @@ class Door:
             max_events=500,
             max_bytes=10_000,
             uses=SimpleNamespace(note=lambda *_: None),
-            country_header="",
+            visitors=self.visitors,
             now=lambda: 1_772_000_000_000,
             **rest,
         )

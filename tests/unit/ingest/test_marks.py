@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from services.ingest.adapters.native import cart_event
 from services.ingest.adapters.seam import Refused
 from services.ingest.api.payloads import CartEvent
-from services.ingest.domain.marks import of_agent
+from services.ingest.domain.marks import BOT, of_agent
 from services.ingest.domain.pace import MINUTE_MS, Pace
 from tests.unit.ingest.given import STORE, arrival
 from trolleybus.contracts.cart import CartActivity
@@ -109,6 +109,15 @@ def test_where_the_proxy_says_the_shopper_is_counts_only_where_the_event_says_no
     (record,) = cart_event(told.model_copy(update={"country": ""}), arrival(country="FR")).records
     assert isinstance(record, CartActivity)
     assert record.country == "FR"
+
+
+def test_what_comes_from_a_crowd_is_marked_where_the_store_wants_it() -> None:
+    told = CartEvent.model_validate({"event": "cart_emptied", "event_id": "e1", "cart_id": "c1"})
+    for store, wanted in ((STORE, (BOT,)), (replace(STORE, unmarked=(BOT,)), ())):
+        for agent in ("", "curl/8.5.0", CHROME):
+            (record,) = cart_event(told, arrival(store=store, is_crowd=True, user_agent=agent)).records
+            assert isinstance(record, CartActivity)
+            assert record.marks == wanted
 
 
 class Touch(NamedTuple):

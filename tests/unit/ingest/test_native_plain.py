@@ -114,6 +114,7 @@ ARRIVALS = st.builds(
     user_agent=st.sampled_from(["", BROWSER, "curl/8.5.0"]),
     country=st.sampled_from(["", "ES"]),
     imported=st.booleans(),
+    is_crowd=st.sampled_from([False, False, False, True]),
 )
 
 
@@ -216,6 +217,7 @@ def compare(way: ShortWay, body: bytes, arrival: Arrival) -> bool:
         raise AssertionError(f"model and adapter refuse {body!r}: {error}") from None
     assert found == wanted
     assert not arrival.imported
+    assert not arrival.is_crowd
     return True
 
 
