@@ -2,7 +2,7 @@
 
 librdkafka works in threads of its own. What it has to tell is fetched on the event loop, while something is under way each
 millisecond, so that one look settles many requests and no lock is fought over. Before a look its threads are let run where
-they share the processor: they send what was handed over since, all in one go, and read what has come, which is heard at once.
+they share the processor: they send what has lingered, and read what has come, which is heard at once.
 """
 
 import asyncio
@@ -72,7 +72,7 @@ class Sender:
             "acks": "all",
             "enable.idempotence": True,
             "partitioner": "murmur2_random",
-            "linger.ms": 0,  # What goes together was gathered before, and its thread is let run once a look.
+            "linger.ms": 1,
             "compression.type": "lz4",
             "message.max.bytes": LARGEST_BATCH,
             # Given up before the caller is answered: what was answered with 503 is not written a minute later.
