@@ -19,10 +19,9 @@ _Entry = tuple[Person | None, float]
 
 
 class _Heard(NamedTuple):
-    """Of an identity that touched a cart: whose it is, the time (ms) before which that cart's events say nothing new, and
-    when it was asked for."""
+    """Of an identity that touched a cart: the time (ms) before which that cart's events say nothing new, and when it was
+    asked for."""
 
-    person: Person
     cart_id: str
     until: int
     asked_at: float
@@ -62,7 +61,7 @@ class Memory:
             if type(event) is Sealed and len(event.identities) == 1:
                 heard = heard_of(event.identities[0].hash)
                 if heard is not None:
-                    _, cart_id, until, asked_at = heard
+                    cart_id, until, asked_at = heard
                     if cart_id == event.cart_id and event.occurred_at < until and asked_at > oldest:
                         continue
             found.append(place)
@@ -94,7 +93,7 @@ class Memory:
             return
         if len(self._heard) >= MOST:
             self._heard.clear()
-        self._heard[identity] = _Heard(person, sighting.cart_id, nothing_new_until(person, sighting), asked_at)
+        self._heard[identity] = _Heard(sighting.cart_id, nothing_new_until(person, sighting), asked_at)
 
     def _entry(self, identity: str) -> _Entry | None:
         """Used again, so kept."""

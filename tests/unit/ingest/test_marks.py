@@ -1,6 +1,7 @@
 """What is probably no shopper is marked, where the store wants that."""
 
 import tracemalloc
+from collections import Counter
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -134,6 +135,23 @@ def test_what_comes_together_is_counted_one_after_the_other() -> None:
     first = [Touch("a", 1), None, Touch("b", 1), Touch("a", 2), Touch("a", 3), Touch("a", MINUTE_MS), Touch("a", 4)]
     assert pace.beyond("s", first) == [4, 6]
     assert pace.beyond("s", [Touch("b", 2), Touch("b", MINUTE_MS), Touch("b", 3)]) == [2]
+
+
+TOUCHES = st.builds(Touch, st.sampled_from("ab"), st.sampled_from([0, MINUTE_MS - 1, MINUTE_MS, 3 * MINUTE_MS]))
+
+
+@given(st.lists(st.tuples(st.sampled_from("st"), st.lists(st.none() | TOUCHES, max_size=6)), max_size=12))
+def test_the_pace_is_what_counting_one_by_one_gives(calls: list[tuple[str, list[Touch | None]]]) -> None:
+    pace, counts = Pace(most_a_minute=2), Counter[tuple[str, str, int]]()
+    for store_id, touches in calls:
+        wanted = []
+        for place, touch in enumerate(touches):
+            if touch is not None:
+                minute = store_id, touch.customer_id, touch.occurred_at // MINUTE_MS
+                counts[minute] += 1
+                if counts[minute] > 2:
+                    wanted.append(place)
+        assert pace.beyond(store_id, touches) == wanted
 
 
 def test_more_in_a_minute_than_a_person_can_do_is_beyond_the_pace() -> None:
