@@ -24,7 +24,7 @@ class Visitors:
     """By headers that a proxy before the gateway sets; where no header is named, nothing is read.
 
     An address is looked up and counted, then dropped: counts go by its hash under a key that this process makes and tells
-    nobody, and are forgotten with the pace's own.
+    nobody, until newer ones need the room.
     """
 
     def __init__(self, *, country_header: str, address_header: str, countries: Countries | None, pace: Pace) -> None:

@@ -52,32 +52,35 @@ def test_what_is_usual_changes_nothing_and_teaches_nothing(sightings: list[tuple
             memory.see(sighting, now)
 
 
-def test_a_shopper_in_one_cart_is_usual_until_something_changes() -> None:
+NAME = IDENTITIES[1].hash
+ADA = Sighting(tuple(IDENTITIES[1:]), "c1", False, HOUR)
+
+
+def memory_of_ada() -> Memory:
     memory = Memory()
-    ada = Sighting(tuple(IDENTITIES[1:]), "c1", False, HOUR)
     for _ in range(2):
-        memory.see(ada, 0.0)
-    name = IDENTITIES[1].hash
-    assert is_usual(memory, 1.0, name, "c1", HOUR)
-    assert not is_usual(memory, 1.0, name, "c2", HOUR)
-    assert not is_usual(memory, 1.0, name, "c1", 3 * HOUR)
-    assert not is_usual(memory, FRESH_S, name, "c1", HOUR)
-    memory.see(ada._replace(ends_cart=True, at=HOUR + 1), 1.0)
-    assert not is_usual(memory, 1.0, name, "c1", HOUR)
+        memory.see(ADA, 0.0)
+    return memory
+
+
+def test_a_shopper_in_one_cart_is_usual_until_something_changes() -> None:
+    memory = memory_of_ada()
+    assert is_usual(memory, 1.0, NAME, "c1", HOUR)
+    assert not is_usual(memory, 1.0, NAME, "c2", HOUR)
+    assert not is_usual(memory, 1.0, NAME, "c1", 3 * HOUR)
+    assert not is_usual(memory, FRESH_S, NAME, "c1", HOUR)
+    memory.see(ADA._replace(ends_cart=True, at=HOUR + 1), 1.0)
+    assert not is_usual(memory, 1.0, NAME, "c1", HOUR)
 
 
 def test_a_shopper_who_was_asked_for_anew_is_not_usual_until_seen_again() -> None:
-    memory = Memory()
-    ada = Sighting(tuple(IDENTITIES[1:]), "c1", False, HOUR)
+    memory = memory_of_ada()
+    memory.put(NAME, None, FRESH_S)
+    assert not is_usual(memory, FRESH_S, NAME, "c1", HOUR)
     for _ in range(2):
-        memory.see(ada, 0.0)
-    name = IDENTITIES[1].hash
-    memory.put(name, None, FRESH_S)
-    assert not is_usual(memory, FRESH_S, name, "c1", HOUR)
-    for _ in range(2):
-        memory.see(ada, FRESH_S)
-    assert is_usual(memory, 2 * FRESH_S - 1, name, "c1", HOUR)
-    assert not is_usual(memory, 2 * FRESH_S, name, "c1", HOUR)
+        memory.see(ADA, FRESH_S)
+    assert is_usual(memory, 2 * FRESH_S - 1, NAME, "c1", HOUR)
+    assert not is_usual(memory, 2 * FRESH_S, NAME, "c1", HOUR)
 
 
 def test_what_is_remembered_is_bounded() -> None:

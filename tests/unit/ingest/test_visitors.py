@@ -1,16 +1,20 @@
 """Where a shopper's browser is, and when more comes from there than people send."""
 
+import base64
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from services.ingest.countries import Countries
 from services.ingest.domain.addresses import household, last_address
 from services.ingest.domain.pace import MINUTE_MS, Pace
+from services.ingest.settings import IngestSettings
 from services.ingest.visitors import Visitors
 from tests.mmdb import write_countries
 
@@ -72,6 +76,25 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
         Countries(broken)
     with pytest.raises(ValueError, match=r"none\.mmdb"):
         Countries(tmp_path / "none.mmdb")
+
+
+def settings(**given: Any) -> IngestSettings:
+    secret = SecretStr("1:" + "a" * 40)
+    return IngestSettings(
+        integration_keys=SecretStr(f"1:{base64.b64encode(bytes(32)).decode()}"),
+        installation_secret=secret,
+        signing_keys=(secret,),
+        operator_token=secret,
+        **given,
+    )
+
+
+def test_a_database_needs_to_be_one_and_an_address_to_look_up(database: Path, tmp_path: Path) -> None:
+    assert settings(address_header="X-Real-IP", country_database=database).country_database == database
+    with pytest.raises(ValueError, match="tells nothing without ADDRESS_HEADER"):
+        settings(country_database=database)
+    with pytest.raises(ValueError, match=r"none\.mmdb is not read"):
+        settings(address_header="X-Real-IP", country_database=tmp_path / "none.mmdb")
 
 
 def visitors(countries: Countries | None = None, *, country: str = "", address: str = "", most: int = 3) -> Visitors:
