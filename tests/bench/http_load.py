@@ -2,23 +2,30 @@
 
 Run as a program, so that it has a core of its own: `python -m tests.bench.http_load PORT CONNECTIONS WARM SECONDS PATH KEY
 RATE < requests`, where RATE is requests a second over all connections (0: as fast as they are answered; else what an answer
-took counts from when its request was due), and the requests are newline-separated JSON bodies. Its connections are open and
-used for WARM seconds before those that count. Prints {"answers": {status: n}, "seconds": s, "p50_ms": …, "p99_ms": …,
-"warm_p99_ms": …}; answers are all that were given, of the times only warm_p99_ms is of what was due before.
+took counts from when its request was due, whether or not a connection was free then), and the requests are newline-separated
+JSON bodies. Its connections are open and used for WARM seconds before those that count. Prints {"answers": {status: n},
+"seconds": s, "p50_ms": …, "p99_ms": …, "warm_p99_ms": …, "late_p50_ms": …}; answers are all that were given, of the times only
+warm_p99_ms is of what was due before, and late_p50_ms is how late the load itself was with what was due (null without RATE).
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
+import os
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import cycle
 from typing import Any
 
 
 class _Connection(asyncio.Protocol):
+    """One request at a time."""
+
     def __init__(self, load: _Load) -> None:
         self._load = load
         self._buffer = b""
@@ -27,8 +34,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:  # uvloop has transports of its own
         self._transport = transport
-        self._due = self._load.first()
-        self._next()
+        self._load.free(self)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -39,59 +45,103 @@ class _Connection(asyncio.Protocol):
         if len(body) < length:
             return
         self._buffer = body[length:]
-        self._load.answered(int(head[9:12]), self._due, time.perf_counter() - self._due)
-        self._next()
+        self._load.answered(int(head[9:12]), self._due)
+        self._load.free(self)
 
-    def _next(self) -> None:
-        if self._load.over():
-            self._transport.close()
-            return
-        now = time.perf_counter()
-        self._due = self._due + self._load.interval if self._load.interval else now
-        if self._due > now:
-            asyncio.get_running_loop().call_later(self._due - now, self._send)
-        else:
-            self._send()
+    def send(self, request: bytes, due: float) -> None:
+        self._due = due
+        self._transport.write(request)
 
-    def _send(self) -> None:
-        self._transport.write(self._load.next_request())
+    def close(self) -> None:
+        self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._load.closed()
 
 
 class _Load:
+    """What is due goes to a free connection, else to the next that becomes free."""
+
     def __init__(self, requests: list[bytes], connections: int, warm_s: float, seconds: float, rate: float) -> None:
-        self.interval = connections / rate if rate else 0.0
-        self._phase = 0.0
         self._requests = cycle(requests)
-        self.counts_from = time.perf_counter() + warm_s
-        self._until = self.counts_from + seconds
+        self._rate = rate
+        self._free: deque[_Connection] = deque()
+        self._due: deque[float] = deque()
+        self._number = 0
+        self._seconds = warm_s, seconds
         self._open = connections
+        self.begin()
         self.done = asyncio.Event()
         self.answers: Counter[int] = Counter()
         self.warm: list[float] = []
         self.latencies: list[float] = []
+        self.late: list[float] = []
 
-    def first(self) -> float:
-        """When a connection begins; they are spread over an interval."""
-        self._phase += self.interval * 0.618
-        return time.perf_counter() + (self._phase % self.interval if self.interval else 0.0)
+    def begin(self) -> None:
+        """From here the time counts."""
+        warm_s, seconds = self._seconds
+        self._started = time.perf_counter()
+        self._counts_from = self._started + warm_s
+        self._until = self._counts_from + seconds
 
-    def over(self) -> bool:
-        return time.perf_counter() >= self._until
+    def tick(self) -> None:
+        """Sends what has come due."""
+        now = time.perf_counter()
+        until = min(now, self._until)
+        while (due := self._started + self._number / self._rate) < until:
+            self._number += 1
+            self._due.append(due)
+            self.late.append(now - due)
+        self._send()
+        if now >= self._until and not self._due:
+            while self._free:
+                self._free.popleft().close()
 
-    def next_request(self) -> bytes:
-        return next(self._requests)
+    def free(self, connection: _Connection) -> None:
+        now = time.perf_counter()
+        if self._rate and (self._due or now < self._until):
+            self._free.append(connection)
+            self._send()
+        elif now < self._until:
+            connection.send(next(self._requests), now)
+        else:
+            connection.close()
 
-    def answered(self, status: int, due: float, seconds: float) -> None:
+    def answered(self, status: int, due: float) -> None:
         self.answers[status] += 1
-        (self.latencies if due >= self.counts_from else self.warm).append(seconds)
+        (self.latencies if due >= self._counts_from else self.warm).append(time.perf_counter() - due)
 
     def closed(self) -> None:
         self._open -= 1
         if not self._open:
             self.done.set()
+
+    def _send(self) -> None:
+        while self._due and self._free:
+            self._free.popleft().send(next(self._requests), self._due.popleft())
+
+
+@contextmanager
+def _ticks(each_s: float, tick: Callable[[], None]) -> Iterator[None]:
+    """Calls it so often. The kernel's timer (timerfd_create(2), which Python has since 3.13), since the loop's own are as
+    coarse as a millisecond: they would add that to each answer, and send what is due in between at once."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    timer = libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
+    each = divmod(round(each_s * 1e9), 10**9)
+    if timer < 0 or libc.timerfd_settime(timer, 0, (ctypes.c_long * 4)(*each, *each), None):
+        raise OSError(ctypes.get_errno(), "no timer of the kernel's")
+
+    def heard() -> None:
+        os.read(timer, 8)
+        tick()
+
+    loop = asyncio.get_running_loop()
+    loop.add_reader(timer, heard)
+    try:
+        yield
+    finally:
+        loop.remove_reader(timer)
+        os.close(timer)
 
 
 async def _run(
@@ -102,13 +152,16 @@ async def _run(
     load = _Load(requests, connections, warm_s, seconds, rate)
     for _ in range(connections):
         await loop.create_connection(lambda: _Connection(load), "127.0.0.1", port)
-    await asyncio.wait_for(load.done.wait(), warm_s + seconds + 30)
+    with _ticks(1 / rate, load.tick) if rate else nullcontext():
+        load.begin()
+        await asyncio.wait_for(load.done.wait(), warm_s + seconds + 30)
     return {
         "answers": dict(load.answers),
         "seconds": time.perf_counter() - started,
         "p50_ms": _quantile_ms(load.latencies, 0.5),
         "p99_ms": _quantile_ms(load.latencies, 0.99),
         "warm_p99_ms": _quantile_ms(load.warm, 0.99),
+        "late_p50_ms": _quantile_ms(load.late, 0.5),
     }
 
 
