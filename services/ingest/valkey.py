@@ -7,6 +7,7 @@ from typing import TypeVar
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import RedisError
 
 from services.ingest.metrics import IngestMetrics
@@ -28,7 +29,8 @@ class Valkey:
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
             decode_responses=True,
-            retry=Retry(NoBackoff(), 0),
+            # A connection that Valkey's restart cut is opened anew at once; who does not answer in time is not asked twice.
+            retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionLost,)),
         )
         self._metrics = metrics
         self._silent_until = 0.0

@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from services.ingest.identity.space import IN_USE
+from services.ingest.metrics import IngestMetrics
+from services.ingest.valkey import Valkey
 from services.messaging.domain.people import merge
 from tests.eventually import eventually
 from tests.integration.ingest_harness import Ingest, Shop, running, world
@@ -227,6 +230,19 @@ async def test_a_valkey_that_hangs_refuses_nobody_and_a_dead_one_costs_no_order(
     links = await told.ingest.records("customer.updates", told.shop.store_id)
     order = set((await told.placed("o3")).identities)
     assert any(order & set(link.identities) and told.hashes(customer="u3") <= set(link.identities) for link in links)
+
+
+async def test_a_connection_that_valkeys_restart_cut_is_not_taken_for_its_absence(
+    env: dict[str, str], stack: Stack
+) -> None:
+    client = Valkey(env["REDIS_URL"], 5, IngestMetrics(CollectorRegistry()))
+    try:
+        assert await client.ask("test", lambda redis: redis.ping())
+        await stack.kill("valkey")
+        await stack.start("valkey")
+        assert await client.ask("test", lambda redis: redis.ping())
+    finally:
+        await client.aclose()
 
 
 async def test_P3_with_valkey_killed_and_emptied_under_load_nobody_is_refused_and_no_order_stays_unmatched(
