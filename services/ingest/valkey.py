@@ -36,7 +36,7 @@ class Valkey:
         self._silent_until = 0.0
 
     async def ask(self, purpose: str, question: Callable[[Redis], Awaitable[T]]) -> T | None:
-        """The answer; None where there is none in time."""
+        """The answer; None where there is none in time. It is put again where its connection broke, so it must bear that."""
         now = time.monotonic()
         if now < self._silent_until:
             self._metrics.valkey_failures.labels(purpose).inc()
