@@ -1,5 +1,6 @@
 """Valkey as a convenience: what it cannot answer in time is done without, counted, and not asked again for a moment."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -34,15 +35,21 @@ class Valkey:
         )
         self._metrics = metrics
         self._silent_until = 0.0
+        self._waiting = 0
+        self._nobody_waits = asyncio.Event()
+        self._nobody_waits.set()
+        self._is_closed = False
 
     async def ask(self, purpose: str, question: Callable[[Redis], Awaitable[T]]) -> T | None:
         """The answer; None where there is none in time. It is put again where its connection broke, so it must bear that."""
         now = time.monotonic()
-        if now < self._silent_until:
+        if self._is_closed or now < self._silent_until:
             self._metrics.valkey_failures.labels(purpose).inc()
             return None
         if self._silent_until:  # One asks whether it is back; the others do not wait for that.
             self._silent_until = now + PAUSE_S
+        self._waiting += 1
+        self._nobody_waits.clear()
         try:
             answer = await question(self._client)
         except (RedisError, OSError, TimeoutError) as error:
@@ -50,6 +57,10 @@ class Valkey:
             self._silent_until = time.monotonic() + PAUSE_S
             logger.warning("valkey is away; going on without it", purpose=purpose, error=type(error).__name__)
             return None
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._nobody_waits.set()
         self._silent_until = 0.0
         return answer
 
@@ -59,4 +70,7 @@ class Valkey:
         return PartStatus(ok=True, detail="away: rate limits are each process's own, no identity map" if away else "")
 
     async def aclose(self) -> None:
+        """Once all who asked have their answer; nobody is asked from now on, lest a closed client opened a connection anew."""
+        self._is_closed = True
+        await self._nobody_waits.wait()
         await self._client.aclose()
