@@ -14,6 +14,8 @@ import pytest_asyncio
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from services.ingest.identity.alone import Alone
+from services.ingest.identity.rebuild import ALONE
 from services.ingest.identity.space import IN_USE
 from services.ingest.metrics import IngestMetrics
 from services.ingest.valkey import Valkey
@@ -197,13 +199,37 @@ async def test_a_map_that_was_lost_is_rebuilt_from_the_log_while_the_gateway_goe
     assert not [key async for key in valkey.scan_iter(f"{IN_USE}:1:*")]
 
 
-async def rebuilt(ingest: Ingest) -> str:
+async def test_a_rebuild_beside_another_ends_and_says_so(ingest: Ingest, valkey: Redis) -> None:
+    other = Alone(ALONE, 60)
+    assert await other.hold(valkey)
+    try:
+        assert "another rebuild is at work" in await rebuilt(ingest, 1)
+    finally:
+        await other.leave(valkey)
+    assert "The new map is in use" in await rebuilt(ingest)
+
+
+async def test_one_holds_what_is_held_alone_until_it_leaves_and_may_ask_twice(valkey: Redis) -> None:
+    key = f"test:{uuid.uuid4().hex}"
+    first, second = Alone(key, 60), Alone(key, 60)
+    assert await first.hold(valkey)
+    assert await first.hold(valkey)  # Its first answer may have been lost.
+    assert not await second.hold(valkey)
+    await second.leave(valkey)
+    assert not await second.hold(valkey)
+    await first.leave(valkey)
+    assert await second.hold(valkey)
+    assert not await first.hold(valkey)  # It stood still for too long.
+    assert 0 < await valkey.ttl(key) <= 60
+
+
+async def rebuilt(ingest: Ingest, ends_with: int = 0) -> str:
     code = "from services.ingest.identity.command import identities; identities()"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, env={**os.environ, **ingest.env}, stdout=PIPE, stderr=STDOUT
     )
     output, _ = await process.communicate()
-    assert process.returncode == 0, output.decode()
+    assert process.returncode == ends_with, output.decode()
     return " ".join(output.decode().split())
 
 

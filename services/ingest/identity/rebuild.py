@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from services.ingest.domain.remembering import Sighting
 from services.ingest.identity import learning
+from services.ingest.identity.alone import Alone
 from services.ingest.identity.log import in_order
 from services.ingest.identity.replay import sighting_in
 from services.ingest.identity.space import IN_USE, IdentitySpace
@@ -24,7 +25,7 @@ from trolleybus.topics import Topic
 _BATCH = 500
 _SMALL_GAP = 1_000
 _TRIES = 10
-_ALONE = "trolleybus:identity:rebuilding"
+ALONE = "trolleybus:identity:rebuilding"
 _ALONE_S = 300
 
 T = TypeVar("T")
@@ -55,16 +56,17 @@ class Rebuild:
         self._codec = codec
         self._topics = topics
         self._hasher = hasher
+        self._alone = Alone(ALONE, _ALONE_S)
         self._outcome = Outcome()
 
     async def run(self, progress: Progress) -> Outcome:
         """Fill, catch up, swap, catch up with what was written to the old map during the last step; then forget that."""
-        if not await self._ask(_set_alone):
+        if not await self._ask(self._alone.hold):
             raise RebuildError(f"another rebuild is at work: wait for it (or for {_ALONE_S} s, should it have died)")
         try:
             return await self._run(progress)
         finally:
-            await self._valkey.ask("rebuild", lambda client: client.delete(_ALONE))
+            await self._valkey.ask("rebuild", self._alone.leave)
 
     async def _run(self, progress: Progress) -> Outcome:
         old = await self._ask(_in_use)
@@ -121,7 +123,8 @@ class Rebuild:
         progress(total, total)
 
     async def _learn(self, space: IdentitySpace, sightings: Sequence[Sighting]) -> None:
-        await self._ask(lambda client: client.expire(_ALONE, _ALONE_S))
+        if not await self._ask(self._alone.hold):
+            raise RebuildError("this rebuild stood still for so long that another has begun: wait for that one")
         self._outcome.sightings += len(sightings)
         left = list(sightings)
         for _ in range(_TRIES):  # The gateway, after the swap, may have been there in between.
@@ -144,10 +147,6 @@ class Rebuild:
         if answer is None:
             raise _away()
         return answer
-
-
-async def _set_alone(client: Redis) -> bool:
-    return bool(await client.set(_ALONE, "1", nx=True, ex=_ALONE_S))
 
 
 async def _in_use(client: Redis) -> str:
