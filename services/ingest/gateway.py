@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from services.ingest.adapters.seam import Refused
-from services.ingest.domain.sealed import Sealed
-from services.ingest.domain.translation import Event, Flaw, Translation, sighting_for_today
+from services.ingest.domain.sealed import Event, Sealed
+from services.ingest.domain.settlement import sighting_for_today
+from services.ingest.domain.translation import Flaw, Translation
 from services.ingest.identity.map import IdentityMap
 from services.ingest.identity.settling import Settled, Settling
 from services.ingest.metrics import IngestMetrics

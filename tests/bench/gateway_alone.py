@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from services.ingest import app, gateway
 from services.ingest.domain.buckets import Limit
-from services.ingest.domain.translation import Event
+from services.ingest.domain.sealed import Event
 from services.ingest.identity.settling import Settled
 from services.ingest.limiter import Verdict
 from services.ingest.settings import IngestSettings

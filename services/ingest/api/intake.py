@@ -20,7 +20,8 @@ from services.ingest.api.payloads import Payload, flaws_of
 from services.ingest.api.quick import Odd
 from services.ingest.domain.pace import Pace, paced
 from services.ingest.domain.refusals import Refusals
-from services.ingest.domain.translation import Event, Translation
+from services.ingest.domain.sealed import Event
+from services.ingest.domain.translation import Translation
 from services.ingest.gateway import Gateway, KafkaUnavailable, Overloaded, Result
 from services.ingest.limiter import RateLimiter, Verdict
 from services.ingest.metrics import IngestMetrics

@@ -20,7 +20,8 @@ from services.ingest.api.callers import Caller
 from services.ingest.api.compression import plain_body
 from services.ingest.api.intake import A_TURN, Intake
 from services.ingest.domain.access import IMPORTS, SEGMENT
-from services.ingest.domain.translation import Translation, tied
+from services.ingest.domain.settlement import tied
+from services.ingest.domain.translation import Translation
 from trolleybus.http import Problem
 
 MOST_CALLS = 2500

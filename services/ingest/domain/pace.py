@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from services.ingest.domain import marks
-from services.ingest.domain.sealed import Sealed
-from services.ingest.domain.translation import Event, Translation
+from services.ingest.domain.sealed import Event, Sealed
+from services.ingest.domain.translation import Translation
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.stores import StoreConfig
 

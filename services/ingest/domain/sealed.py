@@ -1,16 +1,12 @@
 """A cart event whose record is bytes already: nothing of it need change on its way to Kafka."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import Any, ClassVar, final
 
 from msgspec import Struct
 
 from services.ingest.domain.people import Identity
-
-if TYPE_CHECKING:
-    from services.ingest.domain.translation import Translation
+from services.ingest.domain.translation import Translation
 
 
 @final
@@ -29,3 +25,6 @@ class Sealed(Struct, gc=False):
     """The same with its record as an object, where something must change after all."""
 
     left_out: ClassVar[tuple[()]] = ()
+
+
+Event = Translation | Sealed

@@ -16,7 +16,7 @@ from itertools import islice
 from services.ingest.domain.people import Identity
 from services.ingest.domain.persons import Person
 from services.ingest.domain.remembering import Sighting
-from services.ingest.domain.translation import Event
+from services.ingest.domain.sealed import Event
 from services.ingest.identity import learning
 from services.ingest.identity.memory import BELIEVED_S, Memory
 from services.ingest.identity.space import IdentitySpace

@@ -6,8 +6,7 @@ from typing import NamedTuple
 from services.ingest.domain.people import Identity
 from services.ingest.domain.persons import Person, affected, learn, nothing_new_until
 from services.ingest.domain.remembering import Sighting
-from services.ingest.domain.sealed import Sealed
-from services.ingest.domain.translation import Event
+from services.ingest.domain.sealed import Event, Sealed
 
 FRESH_S = 30.0
 """Some clicks of one visitor. An older answer is asked for anew when its shopper is seen again, beside that event's answer."""

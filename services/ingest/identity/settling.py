@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from services.ingest.domain.people import Identity
 from services.ingest.domain.persons import STRANGER, Acquaintances, Standing, owner, standing
-from services.ingest.domain.sealed import Sealed
-from services.ingest.domain.translation import Event, settled_event, sighting_for_today
+from services.ingest.domain.sealed import Event, Sealed
+from services.ingest.domain.settlement import settled_event, sighting_for_today
 from services.ingest.identity.map import IdentityMap
 from services.ingest.metrics import IngestMetrics
 from trolleybus.contracts.cart import CartActivity

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from services.ingest.adapters.seam import Arrival, Refused
 from services.ingest.domain.persons import Acquaintances, Standing, standing
-from services.ingest.domain.translation import Canonical, Flaw, Translation, settled, sighting_of
+from services.ingest.domain.settlement import settled, sighting_of
+from services.ingest.domain.translation import Canonical, Flaw, Translation
 from services.ingest.imports.formats import Format, read
 from services.ingest.imports.journal import Journal, Progress
 from trolleybus.contracts import ids

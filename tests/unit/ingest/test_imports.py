@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from services.ingest.adapters.seam import Refused
-from services.ingest.domain.translation import Canonical, Translation, sighting_for_today, sighting_of
+from services.ingest.domain.settlement import sighting_for_today, sighting_of
+from services.ingest.domain.translation import Canonical, Translation
 from services.ingest.imports.formats import FORMATS, read
 from services.ingest.imports.importer import BATCH, Importer
 from services.ingest.imports.journal import Journal, NotTheSame, Progress

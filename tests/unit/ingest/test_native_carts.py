@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from services.ingest.adapters.native import cart_event
 from services.ingest.adapters.seam import Refused
 from services.ingest.api.payloads import MOST_FLAWS, CartEvent, flaws_of
-from services.ingest.domain.translation import Translation, tied
+from services.ingest.domain.settlement import tied
+from services.ingest.domain.translation import Translation
 from tests.unit.ingest.given import NOW, STORE, arrival, hashed
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.customers import CustomerUpdated, IdentitiesLinked

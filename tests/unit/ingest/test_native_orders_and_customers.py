@@ -8,7 +8,8 @@ from services.ingest.adapters.native import customer, order
 from services.ingest.adapters.seam import Refused
 from services.ingest.api.payloads import Customer, Order
 from services.ingest.domain.persons import Standing
-from services.ingest.domain.translation import Translation, settled, tied
+from services.ingest.domain.settlement import settled, tied
+from services.ingest.domain.translation import Translation
 from tests.unit.ingest.given import NOW, arrival, hashed
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.consent import ConsentChanged

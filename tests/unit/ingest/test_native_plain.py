@@ -23,8 +23,9 @@ from services.ingest.api.payloads import CartEvent
 from services.ingest.api.quick import Odd
 from services.ingest.domain.people import identity_of
 from services.ingest.domain.persons import Standing
-from services.ingest.domain.sealed import Sealed
-from services.ingest.domain.translation import Event, Translation, settled, settled_event, sighting_for_today
+from services.ingest.domain.sealed import Event, Sealed
+from services.ingest.domain.settlement import settled, settled_event, sighting_for_today
+from services.ingest.domain.translation import Translation
 from trolleybus.codec import Codec
 from trolleybus.contracts import ids
 from trolleybus.contracts.cart import CartActivity

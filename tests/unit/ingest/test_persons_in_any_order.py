@@ -8,7 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from services.ingest.adapters.draft import Draft, Named
 from services.ingest.domain.persons import Acquaintances, Person, standing
-from services.ingest.domain.translation import Canonical, Translation, settled, sighting_of
+from services.ingest.domain.settlement import settled, sighting_of
+from services.ingest.domain.translation import Canonical, Translation
 from services.messaging.domain.people import merge
 from tests.unit.ingest.given import NOW, arrival, hashed
 from trolleybus.contracts.cart import CartActivity

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from services.ingest.adapters.seam import Refused
 from services.ingest.adapters.segment import translation
 from services.ingest.adapters.segment.history import imported
-from services.ingest.domain.translation import Flaw, Translation, sighting_of
+from services.ingest.domain.settlement import sighting_of
+from services.ingest.domain.translation import Flaw, Translation
 from tests.unit.ingest.given import NOW, arrival, hashed
 from tests.unit.ingest.segment_calls import BROWSER, CARDS, GAME, ORDER, identify, track
 from trolleybus.contracts.cart import CartActivity

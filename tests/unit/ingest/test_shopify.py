@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from services.ingest.adapters.seam import Refused
 from services.ingest.adapters.shopify import TOPICS, topic_of
-from services.ingest.domain.translation import Canonical, sighting_of, tied
+from services.ingest.domain.settlement import sighting_of, tied
+from services.ingest.domain.translation import Canonical
 from tests.unit.ingest.given import NOW, STORE, hashed
 from tests.unit.ingest.shopify_given import TRIGGERED_MS, body, read
 from trolleybus.codec import to_dict
