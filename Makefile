@@ -8,6 +8,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 STAMP := .venv/.installed
 MACHINE := .venv/.machine
+CYTHON := $(shell find trolleybus services -name '*.pyx' -o -name '*.pxi' -o -name '*.h')
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
@@ -21,7 +22,7 @@ setup: $(MACHINE) ## make the environment in .venv (PYTHON=python3.12 chooses th
 $(STAMP): pyproject.toml requirements.lock tools/bootstrap.py
 	@$(PYTHON) tools/bootstrap.py
 
-$(MACHINE): $(STAMP) hatch_build.py trolleybus/avro/machine.pyx services/ingest/adapters/native_machine.pyx services/ingest/adapters/sha1.h services/ingest/kafka/kafka_machine.pyx
+$(MACHINE): $(STAMP) hatch_build.py $(CYTHON)
 	@$(BIN)/python hatch_build.py
 	@touch $@
 

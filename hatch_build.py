@@ -39,7 +39,7 @@ def build(source: Path) -> Path:
     folder = ROOT / "build"
     folder.mkdir(exist_ok=True)
     generated, linked = folder / f"{source.stem}.c", folder / built(source).name
-    subprocess.run([sys.executable, "-m", "cython", "-o", str(generated), str(source)], check=True)
+    subprocess.run([sys.executable, "-m", "cython", "-I", str(ROOT), "-o", str(generated), str(source)], check=True)
     flags = [
         word for name in ("LDSHARED", "CCSHARED", "CFLAGS") for word in shlex.split(sysconfig.get_config_var(name))
     ]

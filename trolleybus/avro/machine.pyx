@@ -270,38 +270,7 @@ cdef uint64_t _block(Cursor *cursor) except? 0:
 
 # ---------------------------------------------------------------------------------------------------------- writing
 
-cdef class Out:
-    """Bytes that grow; a class, so that they are let go whatever happens."""
-
-    cdef char *data
-    cdef Py_ssize_t size, room
-
-    def __cinit__(self):
-        self.room = 1024
-        self.data = <char *> PyMem_Malloc(self.room)
-        if self.data == NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        PyMem_Free(self.data)
-
-
-cdef inline char *_place(Out out, Py_ssize_t size) except NULL:
-    """Where to put as many bytes."""
-    if out.room - out.size < size:
-        _grow(out, size)
-    out.size += size
-    return out.data + out.size - size
-
-
-cdef int _grow(Out out, Py_ssize_t size) except -1:
-    cdef Py_ssize_t room = 2 * (out.size + size)
-    cdef char *data = <char *> PyMem_Realloc(out.data, room) if room > 0 else NULL
-    if data == NULL:
-        raise MemoryError
-    out.data, out.room = data, room
-    return 0
-
+include "trolleybus/avro/out.pxi"
 
 cdef struct Field:
     int kind
@@ -416,10 +385,10 @@ cdef int _fill(Filling program, tuple values, Out out) except -1:
 
 cdef int _fill_each(Filling program, object items, Out out) except -1:
     if items:
-        _write_long(len(items), out)
+        _put_long(out, len(items))
         for item in items:
             _fill(program, <tuple?> item, out)
-    return _write_long(0, out)
+    return _put_long(out, 0)
 
 
 cdef int _write(Field *field, object value, Out out) except -1:
@@ -433,17 +402,17 @@ cdef int _write(Field *field, object value, Out out) except -1:
         _write_record(<Writing> field.inner, value, out)
     elif field.kind == ARRAY:
         if value:
-            _write_long(len(value), out)
+            _put_long(out, len(value))
             for item in value:
                 _write((<Writing> field.inner).fields, item, out)
-        _write_long(0, out)
+        _put_long(out, 0)
     elif field.kind == MAP:
         if value:
-            _write_long(len(value), out)
+            _put_long(out, len(value))
             for key, item in value.items():
                 _write_text(key, out)
                 _write((<Writing> field.inner).fields, item, out)
-        _write_long(0, out)
+        _put_long(out, 0)
     elif field.kind == BYTES:
         _write_bytes(value, out)
     elif field.kind == DOUBLE and PyFloat_CheckExact(value):
@@ -456,7 +425,7 @@ cdef int _write(Field *field, object value, Out out) except -1:
 
 cdef int _write_text(object value, Out out) except -1:
     if PyUnicode_Check(value) and PyUnicode_IS_COMPACT_ASCII(value):
-        _write_long(PyUnicode_GET_LENGTH(value), out)
+        _put_long(out, PyUnicode_GET_LENGTH(value))
         return _put(out, PyUnicode_DATA(value), PyUnicode_GET_LENGTH(value))
     return _write_bytes(value.encode(), out)  # Not by the C API, which would keep these bytes in the text.
 
@@ -464,7 +433,7 @@ cdef int _write_text(object value, Out out) except -1:
 cdef int _write_bytes(object value, Out out) except -1:
     if not PyBytes_CheckExact(value):
         value = b"".join((value,))  # Whatever has bytes, or the error of what has none.
-    _write_long(PyBytes_GET_SIZE(value), out)
+    _put_long(out, PyBytes_GET_SIZE(value))
     return _put(out, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
 
 
@@ -475,22 +444,4 @@ cdef int _write_integer(object value, Out out) except -1:
     cdef long long number = PyLong_AsLongLongAndOverflow(value, &overflow)
     if overflow:
         raise OverflowError(f"{value} has more than 64 bits")
-    return _write_long(number, out)
-
-
-cdef inline int _write_long(int64_t value, Out out) except -1:
-    cdef uint64_t rest = (<uint64_t> value << 1) ^ <uint64_t> (value >> 63)
-    cdef char *at = _place(out, 10)
-    out.size -= 10
-    while rest > 127:
-        at[0] = <char> (rest & 127 | 128)
-        at += 1
-        rest >>= 7
-    at[0] = <char> rest
-    out.size = at + 1 - out.data
-    return 0
-
-
-cdef inline int _put(Out out, const void *data, Py_ssize_t size) except -1:
-    memcpy(_place(out, size), data, size)
-    return 0
+    return _put_long(out, number)
