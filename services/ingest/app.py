@@ -9,8 +9,11 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from services.ingest.adapters.native_short import short_way
+from services.ingest.api.admission import Admission
 from services.ingest.api.cors import Cors, Origins
 from services.ingest.api.intake import Intake
+from services.ingest.api.native import NativeIntake
+from services.ingest.api.plain import PlainIntake
 from services.ingest.api.routes import describe, native_router, takers, track
 from services.ingest.api.sdk import sdk_router
 from services.ingest.api.segment import MOST_CALLS, SegmentIntake, segment_router
@@ -101,9 +104,8 @@ def build(settings: IngestSettings) -> FastAPI:
     pool = open_pool(settings.database_url, name=settings.service, min_size=0, max_size=4)
     activity = Activity(pool)
     uses = KeyUses(pool)
-    intake = Intake(
+    admission = Admission(
         directory=directory,
-        hasher=IdentityHasher(installation_secrets(settings.installation_secret.get_secret_value())),
         limiter=RateLimiter(
             valkey,
             per_second=settings.rate_limit_per_second,
@@ -113,22 +115,32 @@ def build(settings: IngestSettings) -> FastAPI:
         ),
         turns=Turns(each_pass=WORK_EACH_PASS, most_waiting=settings.max_requests_waiting),
         publisher=publisher,
-        gateway=Gateway(publisher, identities, metrics),
         metrics=metrics,
-        max_events=settings.max_events_per_request,
-        max_bytes=settings.max_body_bytes,
-        pace=Pace(most_a_minute=settings.bot_events_per_minute),
         uses=uses,
+        now=_now_ms,
+    )
+    gateway = Gateway(publisher, identities, metrics)
+    intake = Intake(
+        hasher=IdentityHasher(installation_secrets(settings.installation_secret.get_secret_value())),
+        gateway=gateway,
+        pace=Pace(most_a_minute=settings.bot_events_per_minute),
         visitors=Visitors(
             country_header=settings.country_header,
             address_header=settings.address_header,
             countries=Countries(settings.country_database) if settings.country_database else None,
             pace=Pace(most_a_minute=settings.bot_events_per_minute_per_address),
         ),
-        now=_now_ms,
+    )
+    native = NativeIntake(
+        admission, intake, max_events=settings.max_events_per_request, max_bytes=settings.max_body_bytes
+    )
+    plain = PlainIntake(admission, intake, gateway, native, max_events=settings.max_events_per_request)
+    segment = SegmentIntake(
+        admission, intake, max_calls=min(MOST_CALLS, settings.rate_limit_burst), max_bytes=settings.max_body_bytes
     )
     tracking = track(short_way(codec, envelopes, LARGEST_RECORD))
     webhooks = ShopifyWebhooks(
+        admission,
         intake,
         stores=directory,
         shops=integrations,
@@ -179,9 +191,9 @@ def build(settings: IngestSettings) -> FastAPI:
         metrics=http_metrics,
         lifespan=lifespan,
         routers=[
-            native_router(intake, tracking),
+            native_router(native, tracking),
             sdk_router(),
-            segment_router(SegmentIntake(intake, min(MOST_CALLS, settings.rate_limit_burst)), settings.ingest_url),
+            segment_router(segment, settings.ingest_url),
             shopify_router(webhooks),
             integrations_router(
                 IntegrationService(pool, keys, integrations, _now_ms), directory, manager, settings.ingest_url
@@ -189,7 +201,7 @@ def build(settings: IngestSettings) -> FastAPI:
             key_uses_router(uses, manager),
         ],
         front=lambda inner: Cors(inner, origins),
-        fast_paths=FastPaths(takers(intake, tracking), http_metrics, settings.max_body_bytes, origins.headers_for),
+        fast_paths=FastPaths(takers(plain, tracking), http_metrics, settings.max_body_bytes, origins.headers_for),
     )
     _describe(app)
     return app

@@ -10,8 +10,9 @@ from pydantic.json_schema import models_json_schema
 from services.ingest.adapters import native, native_products
 from services.ingest.adapters.native_short import ShortWay
 from services.ingest.api import examples
-from services.ingest.api.intake import Endpoint, Intake, P
+from services.ingest.api.native import Endpoint, NativeIntake, P
 from services.ingest.api.payloads import CartEvent, CatalogueProduct, Customer, Order, Payload
+from services.ingest.api.plain import PlainIntake
 from services.ingest.api.quick import reader_of
 from services.ingest.domain.access import CARTS, CUSTOMERS, ORDERS, PRODUCTS
 from trolleybus.http.fast import Take
@@ -87,7 +88,7 @@ def track(short: ShortWay) -> Endpoint[CartEvent]:
     return Endpoint(native.SOURCE, CARTS, "events", CartEvent, native.cart_event, _read_cart_event, short)
 
 
-def native_router(intake: Intake, tracking: Endpoint[CartEvent]) -> APIRouter:
+def native_router(intake: NativeIntake, tracking: Endpoint[CartEvent]) -> APIRouter:
     """The endpoints of a shop's own site, app or server."""
     router = APIRouter(prefix="/api/v1", tags=["Events"])
 
@@ -138,7 +139,7 @@ def native_router(intake: Intake, tracking: Endpoint[CartEvent]) -> APIRouter:
     return router
 
 
-def takers(intake: Intake, tracking: Endpoint[CartEvent]) -> dict[bytes, Take]:
+def takers(intake: PlainIntake, tracking: Endpoint[CartEvent]) -> dict[bytes, Take]:
     """The same, by path, for the way past the framework."""
 
     def of(endpoint: Endpoint[P]) -> Take:

@@ -13,12 +13,12 @@ from services.ingest.adapters import segment
 from services.ingest.adapters.fields import Fields
 from services.ingest.adapters.seam import Arrival, Refused
 from services.ingest.adapters.segment.history import imported
+from services.ingest.api.admission import A_TURN, Admission
 from services.ingest.api.answers import shown
 from services.ingest.api.bodies import hash_of, idempotency_key, parse
-from services.ingest.api.browsers import browser_of
 from services.ingest.api.callers import Caller
 from services.ingest.api.compression import plain_body
-from services.ingest.api.intake import A_TURN, Intake
+from services.ingest.api.intake import Intake
 from services.ingest.domain.access import IMPORTS, SEGMENT
 from services.ingest.domain.settlement import tied
 from services.ingest.domain.translation import Translation
@@ -36,11 +36,13 @@ Read = Callable[[object, Arrival], Translation]
 
 
 class SegmentIntake:
-    """One request of a Segment library, from its bytes to its answer. `most` bounds the calls of a batch."""
+    """One request of a Segment library, from its bytes to its answer."""
 
-    def __init__(self, intake: Intake, most: int) -> None:
+    def __init__(self, admission: Admission, intake: Intake, *, max_calls: int, max_bytes: int) -> None:
+        self._admission = admission
         self._intake = intake
-        self._most = most
+        self._max_calls = max_calls
+        self._max_bytes = max_bytes
 
     async def one(self, request: Request, kind: str) -> Response:
         """A call whose type its address says."""
@@ -62,14 +64,14 @@ class SegmentIntake:
 
     async def _body(self, request: Request, scope: str) -> tuple[dict[str, Any], Caller]:
         """The document, and whose it is: by the header, else by the document itself."""
-        intake = self._intake
-        caller = await intake.caller(request, scope) if "authorization" in request.headers else None
-        intake.turn_away_while_behind()
-        document = parse(await plain_body(request, intake.max_bytes))
+        admission = self._admission
+        caller = await admission.caller(request, scope) if "authorization" in request.headers else None
+        admission.turn_away_while_behind()
+        document = parse(await plain_body(request, self._max_bytes))
         if not isinstance(document, dict):
             raise Problem(400, "Not a call", "the body is a JSON object", field="")
         key = document.get("writeKey")
-        return document, caller or await intake.caller(request, scope, key if isinstance(key, str) else "")
+        return document, caller or await admission.caller(request, scope, key if isinstance(key, str) else "")
 
     async def _batch(
         self, request: Request, document: Mapping[str, Any], caller: Caller, scope: str, read: Read
@@ -77,8 +79,8 @@ class SegmentIntake:
         calls = document.get("batch")
         if not isinstance(calls, list) or not calls:
             raise Problem(400, "No calls", "batch is a list of at least one", field="/batch")
-        if len(calls) > self._most:
-            raise Problem(400, "Too many calls", f"send at most {self._most} at a time", field="/batch")
+        if len(calls) > self._max_calls:
+            raise Problem(400, "Too many calls", f"send at most {self._max_calls} at a time", field="/batch")
         sent_at = Fields(document, "", []).time("sentAt")
         common = document.get("context"), document.get("integrations")
         events = await self._read(
@@ -97,24 +99,13 @@ class SegmentIntake:
         read: Read,
         sent_at: int | None = None,
     ) -> list[Translation | Refused]:
-        intake = self._intake
-        await intake.limit(caller, scope, len(calls))
+        await self._admission.limit(caller, scope, len(calls))
         key = idempotency_key(request)
-        received_at = intake.now()
-        arrival = Arrival(
-            store=caller.store,
-            hasher=intake.hasher,
-            received_at=received_at,
-            sent_at=sent_at,
-            is_public=caller.is_public,
-            user_agent=browser_of(request),
-            country=intake.visitors.country(request.headers),
-            is_crowd=intake.visitors.is_crowd(request.headers, caller.store.store_id, len(calls), received_at),
-        )
+        arrival = self._intake.arrival(request, caller, self._admission.now(), len(calls), sent_at)
         events: list[Translation | Refused] = []
         for index, call in enumerate(calls):
             if index and not index % A_TURN:
-                await intake.turn(caller)
+                await self._admission.turn(caller)
             fallback = f"{key}:{index}" if key else ""
             events.append(_told(call, replace(arrival, fallback_id=fallback, raw_hash=partial(_hash_of, call)), read))
         return events

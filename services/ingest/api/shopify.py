@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from services.ingest.adapters import shopify
 from services.ingest.adapters.seam import Arrival, Refused
 from services.ingest.adapters.shopify.delivery import SIGNATURE, Delivery, delivery_of, is_signed
+from services.ingest.api.admission import Admission
 from services.ingest.api.answers import shown
 from services.ingest.api.bodies import hash_of, parse
 from services.ingest.api.callers import Caller
@@ -54,6 +55,7 @@ class ShopifyWebhooks:
 
     def __init__(
         self,
+        admission: Admission,
         intake: Intake,
         *,
         stores: Stores,
@@ -63,6 +65,7 @@ class ShopifyWebhooks:
         metrics: IngestMetrics,
         answer_s: float,
     ) -> None:
+        self._admission = admission
         self._intake = intake
         self._stores = stores
         self._shops = shops
@@ -73,7 +76,7 @@ class ShopifyWebhooks:
 
     async def take(self, request: Request, store_id: str) -> Response:
         """200 once Kafka has it, or where it is not wanted; problems are raised."""
-        now = self._intake.now()
+        now = self._admission.now()
         store, shop = self._shop_of(store_id)
         body = await request.body()
         delivery = delivery_of(request.headers)
@@ -85,7 +88,7 @@ class ShopifyWebhooks:
             return self._answer(topic, outcome, {"status": outcome})
         payload = parse(body)
         self._require_same_shop(payload, shop, now)
-        self._intake.turn_away_while_behind()
+        self._admission.turn_away_while_behind()
         caller = Caller(store, StoreKey(key_id=shop.link.integration_id, kind="secret"), is_public=False)
         try:
             async with asyncio.timeout(self._answer_s):
@@ -100,7 +103,7 @@ class ShopifyWebhooks:
         self, caller: Caller, topic: str, payload: object, delivery: Delivery, link: Link, now: int
     ) -> Response:
         store_id = caller.store.store_id
-        await self._intake.limit(caller, WEBHOOKS, 1)
+        await self._admission.limit(caller, WEBHOOKS, 1)
         if await self._redeliveries.knows(store_id, topic, delivery.event_id):
             return self._answer(topic, "duplicate", {"status": "duplicate"})
         arrival = Arrival(
