@@ -1,6 +1,6 @@
 """What is written into a record, and where: each place of its layout is a slot."""
 
-cdef class Order  # What is the same for all events of a request: see sealing.
+cdef class Order  # Of native_machine.pyx, which comes after this.
 
 cdef tuple AS_STRING = ("string",)
 cdef tuple AS_LONG = ("int", "long")
