@@ -2,9 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from services.ingest.adapters.seam import Refused
+from services.ingest.domain.remembering import Sighting
 from services.ingest.domain.sealed import Event, Sealed
 from services.ingest.domain.settlement import sighting_for_today
 from services.ingest.domain.translation import Flaw, Translation
@@ -15,9 +18,31 @@ from services.ingest.publisher import KafkaUnavailable, Overloaded, Phases, Publ
 from trolleybus.contracts.cart import CartActivity
 
 Result = Event | Refused
-"""The event, once Kafka has it; or why it was not taken."""
-Told = Callable[[list[Result] | KafkaUnavailable | Overloaded], None]
-"""Called once with a result for each event of a request, in order; or with why none counts as accepted."""
+"""The event, as Kafka gets it; or why it is not taken."""
+Done = Callable[[KafkaUnavailable | Overloaded | None], None]
+"""Called once: with None when Kafka has all of a request's events, else with why none counts as accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A store's events, ready to be sent: what becomes of each, in order, once Kafka has them."""
+
+    store_id: str
+    source: str
+    results: Sequence[Result]
+    taken: Sequence[Event]
+    phases: Phases
+    sightings: Sequence[Sighting]
+    """What those that are taken may teach the map."""
+
+
+class _Counted(NamedTuple):
+    """Events on their way, as far as metrics tell of them. Nothing else of an event is kept until Kafka has it: what is
+    written once and left for milliseconds falls out of the processor's caches, and so does what stands beside it."""
+
+    source: str
+    kinds: Sequence[str]
+    marks: Sequence[str]
 
 
 class Gateway:
@@ -29,47 +54,47 @@ class Gateway:
         self._settling = Settling(identities, metrics)
         self._metrics = metrics
 
-    async def take(self, store_id: str, source: str, events: Sequence[Event | Refused]) -> list[Result]:
+    async def take(self, store_id: str, source: str, events: Sequence[Event | Refused]) -> Sequence[Result]:
         """A result for each event of a store, in order. Raises KafkaUnavailable or Overloaded: then none counts as accepted."""
         readable = [event for event in events if not isinstance(event, Refused)]
         settled = self._settled_at_once(readable) or await self._settling.settle(readable)
-        results: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
-        self._begin(store_id, source, events, settled, partial(_tell, results))
-        return await results
+        ready = self._ready(store_id, source, events, settled)
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.send(ready, partial(_tell, told))
+        await told
+        return ready.results
 
-    def begin(self, store_id: str, source: str, events: Sequence[Event], told: Told) -> bool:
-        """As take, without waiting. False where the map must be asked for a shopper first: then nothing was begun. May raise
-        Overloaded: then `told` is not called."""
+    def ready_at_once(self, store_id: str, source: str, events: Sequence[Event]) -> Ready | None:
+        """Without waiting; None where the map must be asked for a shopper first."""
         settled = self._settled_at_once(events)
-        if settled is None:
-            return False
-        self._begin(store_id, source, events, settled, told)
-        return True
+        return self._ready(store_id, source, events, settled) if settled is not None else None
 
-    def _begin(
-        self, store_id: str, source: str, events: Sequence[Event | Refused], settled: Settled, told: Told
-    ) -> None:
-        results: list[Result]
-        new, phases = settled.new, Phases([], [])
-        sealed = [one for one in settled.events if type(one) is Sealed]
-        if len(sealed) == len(events):  # The most.
-            phases.last.extend([one.outgoing for one in sealed])
-            results, accepted = [*sealed], settled.events
-        else:
-            in_turn = iter(settled.events)
-            results = [self._add(next(in_turn), phases) if type(one) is not Refused else one for one in events]
-            accepted = [one for one in results if not isinstance(one, Refused)]
-        if len(accepted) < len(events):
-            self._metrics.events.labels(source, "", "refused").inc(len(events) - len(accepted))
-            new = [one for one in new if one in accepted]
-        if not accepted:
-            told(results)
+    def send(self, ready: Ready, done: Done) -> None:
+        """Hands them to Kafka. May raise Overloaded: then `done` is not called."""
+        refused = len(ready.results) - len(ready.taken)
+        if refused:
+            self._metrics.events.labels(ready.source, "", "refused").inc(refused)
+        if not ready.taken:
+            done(None)
             return
+        marks = [mark for one in ready.taken if type(one) is Translation for mark in _marks_of(one)]
+        counted = _Counted(ready.source, [one.kind for one in ready.taken], marks)
         try:
-            self._publisher.publish(store_id, phases, partial(self._end, source, accepted, new, results, told))
+            self._publisher.publish(ready.store_id, ready.phases, partial(self._end, counted, ready.sightings, done))
         except Overloaded:
-            self._count(source, accepted, "unacknowledged")
+            self._count(counted, "unacknowledged")
             raise
+
+    def _ready(self, store_id: str, source: str, events: Sequence[Event | Refused], settled: Settled) -> Ready:
+        new, phases = settled.new, Phases([], [])
+        sealed = [one.outgoing for one in settled.events if type(one) is Sealed]
+        if len(sealed) == len(events):  # The most.
+            phases.last.extend(sealed)
+            return Ready(store_id, source, settled.events, settled.events, phases, _sightings(new))
+        in_turn = iter(settled.events)
+        results = [self._add(next(in_turn), phases) if type(one) is not Refused else one for one in events]
+        taken = [one for one in results if not isinstance(one, Refused)]
+        return Ready(store_id, source, results, taken, phases, _sightings([one for one in new if one in taken]))
 
     def _add(self, event: Event, phases: Phases) -> Result:
         if type(event) is Sealed:
@@ -85,46 +110,45 @@ class Gateway:
 
     def _settled_at_once(self, events: Sequence[Event]) -> Settled | None:
         # One event learns nothing from the others where none tells that two identities are one person's.
-        if len(events) == 1 or not [event for event in events if len(event.identities) > 1]:
+        if len(events) == 1 or not [one for one in events if type(one) is not Sealed and len(one.identities) > 1]:
             return self._settling.all_at_once(events)
         return None
 
     def _end(
         self,
-        source: str,
-        accepted: Sequence[Event],
-        new: Sequence[Event],
-        results: list[Result],
-        told: Told,
+        counted: _Counted,
+        sightings: Sequence[Sighting],
+        done: Done,
         error: KafkaUnavailable | Overloaded | None,
     ) -> None:
-        if error is not None:
-            self._count(source, accepted, "unacknowledged")
-            told(error)
-            return
-        self._count(source, accepted, "accepted")
-        self._metrics.count_marks(
-            [mark for event in accepted if type(event) is Translation for mark in _marks_of(event)]
-        )
-        sightings = [sighting_for_today(event) for event in new]
-        self._identities.note([one for one in sightings if one is not None])
-        told(results)
+        if error is None:
+            self._count(counted, "accepted")
+            self._metrics.count_marks(counted.marks)
+            self._identities.note(sightings)
+        else:
+            self._count(counted, "unacknowledged")
+        done(error)
 
-    def _count(self, source: str, events: Sequence[Event], outcome: str) -> None:
-        self._metrics.count_events(source, [one.kind for one in events], outcome)
+    def _count(self, counted: _Counted, outcome: str) -> None:
+        self._metrics.count_events(counted.source, counted.kinds, outcome)
 
 
-def _tell(waiting: asyncio.Future[list[Result]], told: list[Result] | KafkaUnavailable | Overloaded) -> None:
+def _tell(waiting: asyncio.Future[None], error: KafkaUnavailable | Overloaded | None) -> None:
     if waiting.done():
         return  # Nobody waits any more.
-    if isinstance(told, list):
-        waiting.set_result(told)
+    if error is None:
+        waiting.set_result(None)
     else:
-        waiting.set_exception(told)
+        waiting.set_exception(error)
+
+
+def _sightings(events: Sequence[Event]) -> Sequence[Sighting]:
+    found = [sighting_for_today(event) for event in events]
+    return [one for one in found if one is not None]
 
 
 def _marks_of(event: Translation) -> Sequence[str]:
     return [mark for record in event.records if type(record) is CartActivity for mark in record.marks]
 
 
-__all__ = ["Gateway", "KafkaUnavailable", "Overloaded", "Result"]
+__all__ = ["Gateway", "KafkaUnavailable", "Overloaded", "Ready", "Result"]

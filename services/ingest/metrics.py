@@ -106,6 +106,6 @@ class IngestMetrics:
 
 
 def _counted(names: Sequence[str]) -> Iterable[tuple[str, int]]:
-    if len(names) > 1:
+    if names and names.count(names[0]) < len(names):
         return Tally(names).items()
-    return [(name, 1) for name in names]
+    return [(name, len(names)) for name in names[:1]]

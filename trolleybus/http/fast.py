@@ -26,6 +26,9 @@ class Whole(Incoming, Protocol):
 
     def whole(self) -> bytes: ...
 
+    def drop(self) -> None:
+        """Of the body, which nobody asks for again: its memory may go before the answer."""
+
 
 Answer = Callable[[], bytes] | Coroutine[Any, Any, bytes]
 """Gives the JSON of a 202 or raises a Problem, at once or when it is awaited."""

@@ -78,6 +78,9 @@ class _Exchange:
     def whole(self) -> bytes:
         return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
 
+    def drop(self) -> None:
+        self.parts.clear()
+
 
 class FastProtocol(HttpToolsProtocol):
     """uvicorn's protocol, for an app that has `state.fast_paths`. A request that it takes has no scope, no messages, and one

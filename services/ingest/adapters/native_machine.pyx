@@ -306,6 +306,7 @@ cdef object _sealed(Order order, Events events, const Event *event):
         PyUnicode_FromStringAndSize(named, 36),
         PLAIN_KINDS[event.kind],
         identities,
+        identity,
         customer_key,
         cart_id,
         occurred_at,

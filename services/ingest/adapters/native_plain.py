@@ -168,7 +168,8 @@ class Sealer:
             raise Odd
         outgoing = self._seal(CartActivity, record_id, store_id, occurred_at, f"{store_id}:{cart_id}".encode(), value)
         long_form = partial(cart_event, event, arrival)
-        return Sealed(named, event.event, identities, customer_id, cart_id, occurred_at, outgoing, long_form)
+        identity = identities[0].hash if identities else ""
+        return Sealed(named, event.event, identities, identity, customer_id, cart_id, occurred_at, outgoing, long_form)
 
 
 def cart_event_in(body: bytes, arrival: Arrival) -> Translation:

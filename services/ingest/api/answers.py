@@ -18,10 +18,10 @@ def answer_of(results: Sequence[Result], batch: Items) -> bytes:
     if not batch.is_batch and isinstance(results[0], Refused):
         errors = [FieldError(flaw.field, flaw.detail) for flaw in results[0].errors]
         raise Problem(422, "Some fields are not valid", f"{len(errors)} not valid", errors=errors)
-    sealed = [one for one in results if type(one) is Sealed]
-    if len(sealed) == len(results):  # The most: nothing of them needs to be escaped.
-        told = ",".join([f'{{"status":"accepted","id":"{one.event_id}"}}' for one in sealed])
-        return f'{{"results":[{told}]}}'.encode()
+    accepted = [one.event_id for one in results if type(one) is Sealed]
+    if len(accepted) == len(results):  # The most: nothing of them needs to be escaped.
+        told = '"},{"status":"accepted","id":"'.join(accepted)
+        return f'{{"results":[{{"status":"accepted","id":"{told}"}}]}}'.encode()
     body = {"results": [shown(result, batch.pointer(index)) for index, result in enumerate(results)]}
     return orjson.dumps(body)
 

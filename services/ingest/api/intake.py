@@ -42,7 +42,7 @@ class Intake:
             is_crowd=self._visitors.is_crowd(request.headers, caller.store.store_id, events, received_at),
         )
 
-    async def take(self, caller: Caller, source: str, events: Sequence[Event | Refused]) -> list[Result]:
+    async def take(self, caller: Caller, source: str, events: Sequence[Event | Refused]) -> Sequence[Result]:
         """A result an event, when Kafka has all that were not refused; 503 otherwise."""
         told = iter(self.paced(caller, [one for one in events if not isinstance(one, Refused)]))
         return await self.hand_over(caller, source, [one if isinstance(one, Refused) else next(told) for one in events])
@@ -51,7 +51,7 @@ class Intake:
         """Marked where their shopper does more than a person can; a shop's server is believed."""
         return paced(self._pace, events, caller.store) if caller.is_public else events
 
-    async def hand_over(self, caller: Caller, source: str, events: Sequence[Event | Refused]) -> list[Result]:
+    async def hand_over(self, caller: Caller, source: str, events: Sequence[Event | Refused]) -> Sequence[Result]:
         """As take, of events that are paced."""
         try:
             return await self._gateway.take(caller.store.store_id, source, events)

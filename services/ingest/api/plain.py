@@ -3,7 +3,7 @@
 What must wait for something else (a lease, a shopper whom only Valkey knows, a model) goes NativeIntake's way from there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from services.ingest.api.payloads import Payload
 from services.ingest.api.quick import Odd
 from services.ingest.domain.sealed import Event
 from services.ingest.gateway import Gateway, KafkaUnavailable, Overloaded, Result
+from trolleybus.http import Problem
 from trolleybus.http.fast import Answered, Whole
 
 P = TypeVar("P", bound=Payload)
@@ -116,38 +117,61 @@ class PlainIntake:
         plain.events = self._intake.paced(caller, events)
         return True
 
-    def _begin(self, ready: "Sequence[_Plain[P]]") -> None:
-        caller, endpoint = ready[0].caller, ready[0].endpoint
-        events = [event for one in ready for event in one.events]
+    def _begin(self, plain: "Sequence[_Plain[P]]") -> None:
+        caller, endpoint = plain[0].caller, plain[0].endpoint
+        events = [event for one in plain for event in one.events]
         try:
-            if self._gateway.begin(caller.store.store_id, endpoint.source, events, partial(_told, ready)):
+            ready = self._gateway.ready_at_once(caller.store.store_id, endpoint.source, events)
+            if ready is not None:
+                self._gateway.send(ready, _Telling(caller, plain, ready.results))
+                for one in plain:
+                    one.request.drop()
                 return
         except Overloaded as error:
-            _answer_all(ready, behind(str(error)))
+            _answer_all(plain, behind(str(error)))
             return
         except Exception as error:  # noqa: BLE001 - told as the answer
-            _answer_all(ready, error)
+            _answer_all(plain, error)
             return
-        if len(ready) > 1:  # Of one of them something must be asked first.
-            for one in ready:
+        if len(plain) > 1:  # Of one of them something must be asked first.
+            for one in plain:
                 self._begin([one])
         else:
-            ready[0].answered(self._asking_first(ready[0]))
+            plain[0].answered(self._asking_first(plain[0]))
 
     async def _asking_first(self, plain: "_Plain[P]") -> bytes:
         results = await self._intake.hand_over(plain.caller, plain.endpoint.source, plain.events)
         return answer_of(results, plain.batch)
 
 
-def _told(ready: "Sequence[_Plain[P]]", told: list[Result] | KafkaUnavailable | Overloaded) -> None:
-    if not isinstance(told, list):
-        _answer_all(ready, not_taken(told, ready[0].caller, sum([len(one.events) for one in ready])))
-        return
-    at = 0
-    for one in ready:
-        results = told[at : at + len(one.events)]
-        at += len(results)
-        one.answered(partial(answer_of, results, one.batch))
+class _Telling:
+    """The answers of requests that go to Kafka together; told when it has them. They are written before, while the events
+    that they are of are at hand, and nothing else is kept."""
+
+    __slots__ = ("answers", "caller", "events")
+
+    def __init__(self, caller: Caller, plain: "Sequence[_Plain[P]]", results: Sequence[Result]) -> None:
+        self.caller = caller
+        self.events = len(results)
+        self.answers: list[tuple[Answered, Callable[[], bytes]]] = []
+        at = 0
+        for one in plain:
+            own = results[at : at + len(one.events)]
+            at += len(own)
+            self.answers.append((one.answered, _written(own, one.batch)))
+
+    def __call__(self, error: KafkaUnavailable | Overloaded | None) -> None:
+        problem = partial(_raise, not_taken(error, self.caller, self.events)) if error is not None else None
+        for answered, answer in self.answers:
+            answered(problem or answer)
+
+
+def _written(results: Sequence[Result], batch: Items) -> Callable[[], bytes]:
+    try:
+        written = answer_of(results, batch)
+    except Problem as problem:
+        return partial(_raise, problem)
+    return lambda: written
 
 
 def _answer_all(group: "Sequence[_Plain[P]]", error: Exception) -> None:

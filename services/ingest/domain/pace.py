@@ -46,8 +46,9 @@ class Pace:
         for place, activity in enumerate(activities):
             if activity is None:
                 continue
-            if activity.occurred_at // MINUTE_MS != minute:
-                minute = activity.occurred_at // MINUTE_MS
+            at = activity.occurred_at // MINUTE_MS
+            if at != minute:
+                minute = at
                 counts = self._counts.setdefault((store_id, minute), {})
             shopper = activity.customer_id
             count = counts.get(shopper)

@@ -16,6 +16,9 @@ class Sealed(Struct, gc=False):
     event_id: str
     kind: str
     identities: tuple[Identity, ...]
+    """One or none."""
+    identity: str
+    """Its hash; "" for none."""
     customer_id: str
     cart_id: str
     occurred_at: int

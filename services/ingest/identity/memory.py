@@ -1,7 +1,6 @@
 """Persons met lately, in this process: bounded, and believed for a short while only."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from services.ingest.domain.people import Identity
 from services.ingest.domain.persons import Person, affected, learn, nothing_new_until
@@ -17,13 +16,9 @@ MOST = 20_000
 _Entry = tuple[Person | None, float]
 
 
-class _Heard(NamedTuple):
-    """Of an identity that touched a cart: the time (ms) before which that cart's events say nothing new, and when it was
-    asked for."""
-
-    cart_id: str
-    until: int
-    asked_at: float
+_Heard = tuple[str, int, float]
+"""Of an identity that touched a cart: the cart, the time (ms) before which that cart's events say nothing new, and when the
+identity was asked for. No NamedTuple: Python takes those apart slowly, and it is done for each event."""
 
 
 class Memory:
@@ -53,12 +48,12 @@ class Memory:
 
     def unusual(self, events: Sequence[Event], now: float) -> list[int]:
         """The places of the events but those of one identity that goes on in its cart: for them there is nothing to look up, and
-        nothing to learn from them."""
+        nothing to learn from them. Each takes a look into a table too large for the processor's caches; hence this form."""
         heard_of, oldest = self._heard.get, now - FRESH_S
         found: list[int] = []
         for place, event in enumerate(events):
-            if type(event) is Sealed and len(event.identities) == 1:
-                heard = heard_of(event.identities[0].hash)
+            if type(event) is Sealed:
+                heard = heard_of(event.identity)
                 if heard is not None:
                     cart_id, until, asked_at = heard
                     if cart_id == event.cart_id and event.occurred_at < until and asked_at > oldest:
@@ -76,7 +71,7 @@ class Memory:
         """Whether it says something new."""
         sole = sighting.identities[0].hash if len(sighting.identities) == 1 and not sighting.ends_cart else ""
         heard = self._heard.get(sole)
-        if heard is not None and heard.cart_id == sighting.cart_id and sighting.at < heard.until:
+        if heard is not None and heard[0] == sighting.cart_id and sighting.at < heard[1]:
             return False
         learned = learn(self.person, sighting)
         if learned is None:
@@ -92,7 +87,7 @@ class Memory:
             return
         if len(self._heard) >= MOST:
             self._heard.clear()
-        self._heard[identity] = _Heard(sighting.cart_id, nothing_new_until(person, sighting), asked_at)
+        self._heard[identity] = (sighting.cart_id, nothing_new_until(person, sighting), asked_at)
 
     def _entry(self, identity: str) -> _Entry | None:
         """Used again, so kept."""

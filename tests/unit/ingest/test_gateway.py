@@ -26,7 +26,8 @@ def event(*identities: Identity) -> Sealed:
     def long_form() -> Any:
         raise AssertionError("nothing of it changes")
 
-    return Sealed("e", "cart_updated", identities, "ada", "c", 1, OUTGOING, long_form)
+    identity = identities[0].hash if identities else ""
+    return Sealed("e", "cart_updated", identities, identity, "ada", "c", 1, OUTGOING, long_form)
 
 
 class Kafka:
@@ -84,45 +85,56 @@ def gateway(kafka: Any, shoppers: Any) -> Gateway:
     return Gateway(kafka, shoppers, IngestMetrics(CollectorRegistry()))
 
 
-async def test_what_is_begun_is_told_and_learned_from_when_kafka_has_it(kafka: Kafka) -> None:
-    shoppers, told, one = Shoppers(ADA.hash), list[Any](), event(ADA)
-    assert gateway(kafka, shoppers).begin("s", "native", [one], told.append)
+def send(kafka: Any, shoppers: Any, *events: Sealed) -> list[Any]:
+    """What it is told when, of events that nobody must be asked for."""
+    told: list[Any] = []
+    one = gateway(kafka, shoppers)
+    ready = one.ready_at_once("s", "native", events)
+    assert ready is not None
+    assert ready.results == [*events]
+    one.send(ready, told.append)
+    return told
+
+
+async def test_what_is_sent_is_told_and_learned_from_when_kafka_has_it(kafka: Kafka) -> None:
+    shoppers = Shoppers(ADA.hash)
+    told = send(kafka, shoppers, event(ADA))
     assert kafka.sent == [Phases([], [OUTGOING])]
     assert (told, shoppers.noted) == ([], [])
     kafka.done[0](None)
-    assert told == [[one]]
+    assert told == [None]
     assert [one.identities for one in shoppers.noted] == [(ADA,)]
 
 
 async def test_from_what_is_usual_nothing_is_learned(kafka: Kafka) -> None:
-    shoppers, told = Shoppers(ADA.hash), list[Any]()
+    shoppers = Shoppers(ADA.hash)
     shoppers.familiar = {ADA.hash}
     bo = Identity("anonymous", "anonymous:v1:bo", "bo")
     shoppers.known |= {bo.hash}
-    assert gateway(kafka, shoppers).begin("s", "native", [event(ADA), event(bo)], told.append)
+    send(kafka, shoppers, event(ADA), event(bo))
     kafka.done[0](None)
     assert [one.identities for one in shoppers.noted] == [(bo,)]
 
 
 async def test_what_kafka_does_not_have_is_told_so_and_not_learned_from(kafka: Kafka) -> None:
-    shoppers, told = Shoppers(ADA.hash), list[Any]()
-    error = KafkaUnavailable("no answer")
-    assert gateway(kafka, shoppers).begin("s", "native", [event(ADA)], told.append)
+    shoppers, error = Shoppers(ADA.hash), KafkaUnavailable("no answer")
+    told = send(kafka, shoppers, event(ADA))
     kafka.done[0](error)
     assert (told, shoppers.noted) == ([error], [])
 
 
-async def test_for_a_shopper_who_must_be_asked_for_nothing_is_begun(kafka: Kafka) -> None:
-    told: list[Any] = []
-    assert not gateway(kafka, Shoppers()).begin("s", "native", [event(ADA)], told.append)
-    assert (kafka.sent, told) == ([], [])
+async def test_what_names_a_shopper_who_must_be_asked_for_is_not_ready_at_once(kafka: Kafka) -> None:
+    assert gateway(kafka, Shoppers()).ready_at_once("s", "native", [event(ADA)]) is None
 
 
 async def test_while_kafka_is_behind_nothing_is_begun_or_told(kafka: Kafka) -> None:
     told: list[Any] = []
     kafka.fails = Overloaded("behind")
+    one = gateway(kafka, Shoppers(ADA.hash))
+    ready = one.ready_at_once("s", "native", [event(ADA)])
+    assert ready is not None
     with pytest.raises(Overloaded):
-        gateway(kafka, Shoppers(ADA.hash)).begin("s", "native", [event(ADA)], told.append)
+        one.send(ready, told.append)
     assert told == []
 
 

@@ -31,7 +31,7 @@ class Taken:
 async def test_events_beyond_a_persons_pace_are_marked_though_their_records_were_bytes_already() -> None:
     activity = CartActivity(id="r", store_id="s", cart_id="c", customer_id="a", occurred_at=1)
     long = Translation(event_id="e", kind="cart_updated", records=(activity,))
-    sealed = Sealed("e", "cart_updated", (), "a", "c", 1, Outgoing("t", b"", b"", ()), lambda: long)
+    sealed = Sealed("e", "cart_updated", (), "", "a", "c", 1, Outgoing("t", b"", b"", ()), lambda: long)
     gateway = Taken()
     nowhere = Visitors(country_header="", address_header="", countries=None, pace=Pace(most_a_minute=1))
     hasher = IdentityHasher(installation_secrets("a" * 32))

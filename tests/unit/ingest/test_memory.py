@@ -33,7 +33,7 @@ def test_a_sighting_is_new_exactly_where_something_is_learned_of_it(sightings: l
 
 def is_usual(memory: Memory, now: float, identity: str, cart_id: str, at: int) -> bool:
     named = (Identity(identity.partition(":")[0], identity, "key"),)
-    event = Sealed("e", "cart_updated", named, "key", cart_id, at, None, lambda: None)  # type: ignore[arg-type,return-value]
+    event = Sealed("e", "cart_updated", named, identity, "key", cart_id, at, None, lambda: None)  # type: ignore[arg-type,return-value]
     return memory.unusual([event], now) == []
 
 

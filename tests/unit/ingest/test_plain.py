@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import copy_context
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.ingest.adapters.native_short import short_way
+from services.ingest.adapters.seam import Refused
 from services.ingest.api.admission import A_TURN, Admission
 from services.ingest.api.intake import Intake
 from services.ingest.api.native import NativeIntake
@@ -20,17 +22,18 @@ from services.ingest.domain import marks
 from services.ingest.domain.buckets import Limit
 from services.ingest.domain.pace import Pace
 from services.ingest.domain.sealed import Sealed
-from services.ingest.domain.translation import Translation
-from services.ingest.gateway import KafkaUnavailable, Overloaded, Told
+from services.ingest.domain.translation import Flaw
+from services.ingest.gateway import Done, KafkaUnavailable, Overloaded, Ready
 from services.ingest.limiter import Verdict
 from services.ingest.metrics import IngestMetrics
+from services.ingest.publisher import Phases
 from services.ingest.turns import Turns
 from services.ingest.visitors import Visitors
 from trolleybus.codec import Codec
 from trolleybus.contracts.cart import CartActivity
 from trolleybus.contracts.identity import IdentityHasher, installation_secrets
 from trolleybus.contracts.stores import StoreConfig, StoreKey
-from trolleybus.envelope import Envelopes, Outgoing
+from trolleybus.envelope import Envelopes
 from trolleybus.http import Problem
 from trolleybus.http.fast import Answer
 from trolleybus.registry import Registry
@@ -45,19 +48,28 @@ class Kafka:
 
     def __init__(self) -> None:
         self.events: list[Any] = []
-        self.told: list[Told] = []
+        self.told: list[Done] = []
+        self.refused = ""
         self.is_behind = False
 
-    def begin(self, _store_id: str, _source: str, events: Sequence[Any], told: Told) -> bool:
-        if self.is_behind:
-            raise Overloaded("behind")
+    def ready_at_once(self, store_id: str, source: str, events: Sequence[Any]) -> Ready | None:
         if any(event.customer_id == "stranger" for event in events):
-            return False
+            return None
         if any(event.customer_id == "nobody" for event in events):
             raise RuntimeError("a mistake")
-        self.events += events
-        self.told.append(told)
-        return True
+        taken = [event for event in events if event.customer_id != self.refused]
+        results = [event if event in taken else Refused(Flaw("", "too large")) for event in events]
+        return Ready(store_id, source, results, taken, Phases([], []), [])
+
+    def send(self, ready: Ready, done: Done) -> None:
+        if self.is_behind:
+            raise Overloaded("behind")
+        self.events += ready.taken
+        self.told.append(done)
+
+    def ids(self) -> list[str]:
+        """Of the events, as they are to be answered."""
+        return [event.event_id for event in self.events]
 
     async def take(self, _store_id: str, _source: str, events: Sequence[Any]) -> list[Any]:
         self.events += events
@@ -84,10 +96,6 @@ TOPICS = Topics.load()
 CODEC = prepared(TOPICS)
 
 
-def accepted(name: str) -> Sealed:
-    return Sealed(name, "cart_updated", (), "a", "c", 1, Outgoing("t", b"", b"", ()), Translation)  # type: ignore[arg-type]
-
-
 class Request:
     """A request whose body is there."""
 
@@ -100,12 +108,17 @@ class Request:
         }
         self.query_params: Mapping[str, str] = {}
         self._body = body
+        self.is_dropped = False
 
     def whole(self) -> bytes:
+        assert not self.is_dropped
         return self._body
 
+    def drop(self) -> None:
+        self.is_dropped = True
+
     async def body(self) -> bytes:
-        return self._body
+        return self.whole()
 
 
 def plain(answers: Sequence[Answer]) -> list[Callable[[], bytes]]:
@@ -129,6 +142,7 @@ class Door:
         self.most = 1000
         self.turns = Turns(each_pass=each_pass, most_waiting=4 if each_pass == 1 else 100)
         self.answers: list[Answer] = []
+        self.requests: list[Request] = []
         gateway: Any = self.kafka
         admission = Admission(
             directory=directory,
@@ -181,7 +195,8 @@ class Door:
             for n, shopper in enumerate(shoppers)
         ]
         body = json.dumps({"events": events} if len(events) != 1 else events[0]).encode()
-        self.plain.begin(Request(self.key, body, self.address), self.answers.append, self.tracking)
+        self.requests.append(Request(self.key, body, self.address))
+        self.plain.begin(self.requests[-1], self.answers.append, self.tracking)
 
     def answer(self) -> Any:
         """The one that was told, of one that is told at once."""
@@ -201,8 +216,8 @@ async def test_a_plain_event_is_answered_when_kafka_has_it_and_not_before() -> N
     await door.begin("ada")
     assert door.answers == []
     assert [event.customer_id for event in door.kafka.events] == ["ada"]
-    door.kafka.told[0]([accepted("e")])
-    assert door.answer() == {"results": [{"status": "accepted", "id": "e"}]}
+    door.kafka.told[0](None)
+    assert door.answer() == {"results": [{"status": "accepted", "id": door.kafka.ids()[0]}]}
     assert door.limited == [1]
 
 
@@ -300,9 +315,33 @@ async def test_requests_that_wait_for_one_turn_go_to_kafka_together_and_each_has
     await door.turn()
     (told,) = door.kafka.told
     assert door.limited == [4]
-    told([accepted(name) for name in "abcd"])
+    told(None)
     answers = [[one["id"] for one in json.loads(answer())["results"]] for answer in plain(door.answers)]
-    assert answers == [["a"], ["b", "c"], ["d"]]
+    ids = door.kafka.ids()
+    assert answers == [ids[:1], ids[1:3], ids[3:]]
+
+
+async def test_the_one_event_of_a_request_that_is_refused_after_all_is_answered_with_422_and_the_others_with_202() -> (
+    None
+):
+    door = Door(each_pass=8)
+    door.kafka.refused = "bo"
+    for shopper in ("ada", "bo"):
+        door.send(shopper)
+    await door.turn()
+    door.kafka.told[0](None)
+    taken, refused = plain(door.answers)
+    assert json.loads(taken())["results"] == [{"status": "accepted", "id": door.kafka.ids()[0]}]
+    with pytest.raises(Problem, match="422"):
+        refused()
+
+
+async def test_while_kafka_has_not_answered_neither_the_body_nor_its_events_are_kept() -> None:
+    door = Door()
+    await door.begin("ada")
+    event = door.kafka.events.pop()
+    assert sys.getrefcount(event) == 2  # Its name here, and the argument.
+    assert door.requests[0].is_dropped
 
 
 async def test_what_cannot_go_with_the_others_keeps_none_of_them_back() -> None:
@@ -331,7 +370,7 @@ async def test_a_mistake_in_one_request_is_answered_once_and_the_others_go_on() 
     await unknown
     with pytest.raises(RuntimeError, match="a mistake"):
         plain([mistaken])[0]()
-    door.kafka.told[0]([accepted("e")])
+    door.kafka.told[0](None)
     assert len(door.answers) == 3
 
 
