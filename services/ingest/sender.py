@@ -1,8 +1,9 @@
 """Sends records to Kafka by librdkafka, and tells when every in-sync replica has them.
 
-librdkafka works in threads of its own. What it has to tell is fetched on the event loop, while something is under way each
-millisecond, so that one look settles many requests and no lock is fought over. Before a look its threads are let run where
-they share the processor: they send what has lingered, and read what has come, which is heard at once.
+librdkafka works in threads of its own. What it has to tell is fetched on the event loop: when it says so, but not again at
+once, and while something is under way each millisecond, so that one look settles many requests and no lock is fought over.
+Before a look its threads are let run where they share the processor: they send what has lingered, and read what has come,
+which is heard at once.
 """
 
 import asyncio
@@ -23,6 +24,8 @@ from trolleybus.readiness import PartStatus
 from trolleybus.telemetry import get_logger
 
 LOOK_S = 0.001
+AGAIN_S = 0.0004
+"""How soon after a look that librdkafka asked for it may ask for another."""
 LOOK_IDLE_S = 0.25
 ASK_AGAIN_S = 1.0
 LARGEST_BATCH = 1_040_000
@@ -72,7 +75,7 @@ class Sender:
             "acks": "all",
             "enable.idempotence": True,
             "partitioner": "murmur2_random",
-            "linger.ms": 1,
+            "linger.ms": 0.5,
             "compression.type": "lz4",
             "message.max.bytes": LARGEST_BATCH,
             # Given up before the caller is answered: what was answered with 503 is not written a minute later.
@@ -88,10 +91,16 @@ class Sender:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: dict[object, _Waiting] = {}  # By its token, the oldest first.
         self._looking: asyncio.TimerHandle | None = None
+        self._woken_at = 0.0
+        self._ears = -1, -1  # A pipe: librdkafka writes to its second end when there is something to hear.
         self._is_away = True  # Until it has answered.
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
+        self._ears = os.pipe()
+        for end in self._ears:
+            os.set_blocking(end, False)
+        self._loop.add_reader(self._ears[0], self._woken)
         self._kafka = self._made()
         await self._ask()
         return self
@@ -111,8 +120,13 @@ class Sender:
             self._end(token, KafkaUnavailable("the gateway stopped before Kafka acknowledged"))
         for kafka in ending:
             if kafka is not None:
+                kafka.wake(-1)
                 kafka.purge()
                 await asyncio.to_thread(kafka.close)
+        if self._loop is not None:
+            self._loop.remove_reader(self._ears[0])
+        for end in self._ears:
+            os.close(end)
 
     async def run(self) -> None:
         """Hears of what happens while nothing is sent, and asks for Kafka while it is away, until cancelled."""
@@ -146,8 +160,18 @@ class Sender:
         if self._looking is None:
             self._looking = self._loop.call_later(LOOK_S, self._look)
 
+    def _woken(self) -> None:
+        """There is something to hear."""
+        os.read(self._ears[0], 512)
+        now = time.perf_counter()
+        if now - self._woken_at > AGAIN_S:
+            self._woken_at = now
+            self._look()
+
     def _look(self) -> None:
         """Settles all that was delivered since the last look, and gives up what has waited too long."""
+        if self._looking is not None:
+            self._looking.cancel()
         self._looking = None
         if self._kafka is None or self._loop is None:
             return
@@ -172,7 +196,9 @@ class Sender:
 
     def _made(self) -> Kafka:
         with _unhurried_threads():
-            return begun(self._settings, logging.getLogger(__name__))
+            kafka = begun(self._settings, logging.getLogger(__name__))
+        kafka.wake(self._ears[1])
+        return kafka
 
     async def _ask(self) -> None:
         """Whether a broker answers."""
@@ -207,6 +233,7 @@ class Sender:
             return
         logger.error("a new producer takes the place of one that can send no more", error=error)
         self._kafka = self._made()
+        useless.wake(-1)
         useless.purge()
         self._replaced.append(useless)
 

@@ -2,6 +2,8 @@
 
 import gc
 import logging
+import os
+import select
 import subprocess
 import sys
 import threading
@@ -21,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.ingest.kafka import chosen
+from services.ingest.kafka.confluent import Confluent
 from services.ingest.kafka.parcel import parts
 from services.ingest.kafka.seam import Failed, Kafka, Parcelled, QueueFull
 from tests.kafka_twins import Begin, begin, break_for_good, packed
@@ -411,6 +414,28 @@ def test_a_hundred_thousand_records_leave_no_memory_behind(
     assert not [one for one in tokens if one() is not None]
     assert grown < 40_000_000  # All of a record's headers alone would be 100 MB.
     kafka.close()
+
+
+def test_it_writes_when_there_is_something_to_hear_and_not_where_that_was_taken_back(
+    to_cluster: Kafka, topic: str
+) -> None:
+    if isinstance(to_cluster, Confluent):
+        pytest.skip("confluent-kafka's producer cannot tell")
+    reader, writer = os.pipe()
+    try:
+        to_cluster.wake(writer)
+        to_cluster.hand_over([Outgoing(topic, b"key", b"value", [])], 1)
+        assert select.select([reader], [], [], 30)[0]
+        os.read(reader, 512)
+        assert told(to_cluster) == [(1, None)]
+        to_cluster.wake(-1)
+        to_cluster.hand_over([Outgoing(topic, b"key", b"value", [])], 2)
+        assert told(to_cluster) == [(2, None)]
+        assert not select.select([reader], [], [], 0)[0]
+    finally:
+        to_cluster.wake(-1)
+        os.close(reader)
+        os.close(writer)
 
 
 @pytest.mark.skipif(not chosen.COMPILED, reason="kafka_machine is not built")

@@ -9,6 +9,8 @@ from functools import partial
 import pytest
 from aiokafka import AIOKafkaConsumer
 
+from services.ingest import sender as sender_module
+from services.ingest.kafka import chosen
 from services.ingest.kafka.seam import Kafka, Parcelled
 from services.ingest.sender import Sender
 from tests.eventually import eventually
@@ -120,3 +122,15 @@ async def test_those_who_wait_when_a_producer_is_replaced_hear_so_at_once() -> N
             outcomes = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(one) for one in outcomes] == [KafkaUnavailable, KafkaUnavailable]
         assert not sender.status().ok
+
+
+async def test_an_acknowledgement_is_heard_when_it_comes_and_not_at_the_next_look(
+    env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not chosen.COMPILED:
+        pytest.skip("confluent-kafka's producer cannot tell")
+    monkeypatch.setattr(sender_module, "LOOK_S", 3600.0)
+    async with world(env, f"sender-{uuid.uuid4().hex[:6]}.") as around:
+        one = Outgoing(around.topics["cart.activity"].full_name, b"key", b"value", [])
+        async with Sender(env["KAFKA_BOOTSTRAP_SERVERS"], timeout_s=60, most_records=1000, most_bytes=10**7) as sender:
+            await asyncio.wait_for(sent(sender, [one]), 30)

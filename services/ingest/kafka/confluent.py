@@ -73,6 +73,9 @@ class Confluent:
         self._all_down = False
         return heard
 
+    def wake(self, fd: int) -> None:
+        """confluent-kafka has no way to be told of this for a producer."""
+
     def purge(self) -> None:
         self._open().purge()
 

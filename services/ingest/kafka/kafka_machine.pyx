@@ -77,6 +77,7 @@ cdef extern from *:
         F(rd_kafka_queue_t *, queue_get_main, (rd_kafka_t *)) \\
         F(void, queue_destroy, (rd_kafka_queue_t *)) \\
         F(rd_kafka_event_t *, queue_poll, (rd_kafka_queue_t *, int)) \\
+        F(void, queue_io_event_enable, (rd_kafka_queue_t *, int, const void *, size_t)) \\
         F(int, set_log_queue, (rd_kafka_t *, rd_kafka_queue_t *)) \\
         F(int, event_type, (const rd_kafka_event_t *)) \\
         F(int, event_error, (rd_kafka_event_t *)) \\
@@ -146,6 +147,8 @@ cdef extern from *:
     rd_kafka_queue_t *rdk_queue_get_main "rdk.queue_get_main" (rd_kafka_t *handle)
     void rdk_queue_destroy "rdk.queue_destroy" (rd_kafka_queue_t *queue)
     rd_kafka_event_t *rdk_queue_poll "rdk.queue_poll" (rd_kafka_queue_t *queue, int timeout_ms)
+    void rdk_queue_io_event_enable "rdk.queue_io_event_enable" (
+        rd_kafka_queue_t *queue, int fd, const char *written, size_t size)
     int rdk_set_log_queue "rdk.set_log_queue" (rd_kafka_t *handle, rd_kafka_queue_t *queue)
     int rdk_event_type "rdk.event_type" (const rd_kafka_event_t *event)
     int rdk_event_error "rdk.event_error" (rd_kafka_event_t *event)
@@ -308,6 +311,13 @@ cdef class Librdkafka:
         if not settled and fatal is None and not all_down:
             return NOTHING
         return Heard(settled, fatal, all_down)
+
+    def wake(self, int fd):
+        self._enter()
+        try:
+            rdk_queue_io_event_enable(self.queue, fd, b"\0", 1)
+        finally:
+            self._leave()
 
     def purge(self):
         cdef int error

@@ -60,6 +60,10 @@ class Kafka(Protocol):
     def heard(self) -> Heard:
         """Does not wait."""
 
+    def wake(self, fd: int) -> None:
+        """From now on a byte is written to this file, which does not block, when there is something to hear after there was
+        nothing; to none where `fd` is negative. A producer that cannot do it does not: who waits looks by the clock too."""
+
     def purge(self) -> None:
         """Gives up all that is under way; its tokens are told soon after, by `heard`. Does not wait."""
 
