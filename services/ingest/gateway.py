@@ -37,8 +37,8 @@ class Ready:
 
 
 class _Counted(NamedTuple):
-    """Events on their way, as far as metrics tell of them. Nothing else of an event is kept until Kafka has it: what is
-    written once and left for milliseconds falls out of the processor's caches, and so does what stands beside it."""
+    """Events on their way, as far as metrics tell of them. Nothing else of most events is kept here until Kafka has them: what
+    is written once and left for milliseconds falls out of the processor's caches, and so does what stands beside it."""
 
     source: str
     kinds: Sequence[str]
