@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from tests.bench.figures import Figure, compared
-from tests.bench.ground import MEASURED_CORE, OTHER_CORE, Ground, answering, load, program
+from tests.bench.ground import MEASURED_CORE, OTHER_CORE, Ground, answering, awake, load, program
 
 RUNS = int(os.environ.get("RUNS", "5"))
 SECONDS = float(os.environ.get("SECONDS", "6"))
@@ -165,23 +165,26 @@ async def _at_half_peak(programs: _Programs, events: Sequence[str], about: float
     """Half of the rate that was found in the moment before, since the machine's speed changes from minute to minute; the bare app
     at the same rate directly after, since what else happens on the machine makes most of it. `about` is for the first load."""
     ours, bare, rates, first, late = [], [], [], [], []
-    for _ in range(TAIL_RUNS):
-        with programs.running(OURS) as run:
-            await answering(f"http://127.0.0.1:{run.port}/readyz")
-            first.append(run.load(events, CONNECTIONS, SHOPPERS / about, about)["p99_ms"])
-            rates.append(run.rate(events, CONNECTIONS) / 2)
-            report = run.load(events, CONNECTIONS, SECONDS, rates[-1], warm_s=1)
-            ours.append(report["p99_ms"])
-            late.append(report["late_p50_ms"])
-        with programs.running(BARE) as run:
-            await answering(f"http://127.0.0.1:{run.port}/readyz")
-            run.rate(events, CONNECTIONS)
-            bare.append(run.load(events, CONNECTIONS, SECONDS, rates[-1], warm_s=1)["p99_ms"])
+    with awake() as is_awake:
+        for _ in range(TAIL_RUNS):
+            with programs.running(OURS) as run:
+                await answering(f"http://127.0.0.1:{run.port}/readyz")
+                first.append(run.load(events, CONNECTIONS, SHOPPERS / about, about)["p99_ms"])
+                rates.append(run.rate(events, CONNECTIONS) / 2)
+                report = run.load(events, CONNECTIONS, SECONDS, rates[-1], warm_s=1)
+                ours.append(report["p99_ms"])
+                late.append(report["late_p50_ms"])
+            with programs.running(BARE) as run:
+                await answering(f"http://127.0.0.1:{run.port}/readyz")
+                run.rate(events, CONNECTIONS)
+                bare.append(run.load(events, CONNECTIONS, SECONDS, rates[-1], warm_s=1)["p99_ms"])
+    slept = "did not sleep" if is_awake else "slept while idle"
     note = (
         f"at {min(rates):.0f} to {max(rates):.0f} requests/s, half of what each run found before, from when a request was due; "
         f"{TAIL_RUNS} runs of {SECONDS:g} s, {CONNECTIONS} connections that were open for a second: "
         f"{', '.join([f'{one:.1f}' for one in ours])} ms; while the process met each of {SHOPPERS:,} shoppers for the first time "
-        f"{median(first):.0f} ms; the load sends {median(late):.2f} ms late (median); baseline: tests/bench/bare_gateway.py at the same rates"
+        f"{median(first):.0f} ms; the load sends {median(late):.2f} ms late (median); the cores {slept}; "
+        "baseline: tests/bench/bare_gateway.py at the same rates"
     )
     return compared("gateway.p99_ms_at_half_peak", ours, bare, "ms", note)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -155,6 +156,22 @@ def load(
         check=True,
     )
     return json.loads(done.stdout)
+
+
+@contextmanager
+def awake() -> Iterator[bool]:
+    """Lets no core sleep while the block lasts, where that is allowed; whether it is. As cyclictest(8) does it: Linux's
+    PM QoS, Documentation/admin-guide/pm/cpuidle.rst. On a virtual machine each sleep and each waking goes through its host."""
+    try:
+        device = os.open("/dev/cpu_dma_latency", os.O_RDWR)
+    except OSError:
+        yield False
+        return
+    try:
+        os.write(device, struct.pack("i", 0))
+        yield True
+    finally:
+        os.close(device)
 
 
 async def answering(url: str, within_s: float = 20) -> None:

@@ -4,165 +4,132 @@ Run as a program, so that it has a core of its own: `python -m tests.bench.http_
 RATE < requests`, where RATE is requests a second over all connections (0: as fast as they are answered; else what an answer
 took counts from when its request was due, whether or not a connection was free then), and the requests are newline-separated
 JSON bodies. Its connections are open and used for WARM seconds before those that count. Prints {"answers": {status: n},
-"seconds": s, "p50_ms": …, "p99_ms": …, "warm_p99_ms": …, "late_p50_ms": …}; answers are all that were given, of the times only
-warm_p99_ms is of what was due before, and late_p50_ms is how late the load itself was with what was due (null without RATE).
+"seconds": s, "p50_ms": …, "p99_ms": …, "late_p50_ms": …}; answers are all that were given, of the times none is of what was
+due in the warm seconds, and late_p50_ms is how late the load itself was with what was due (null without RATE).
+
+It shares its core with Kafka, so it does little: it asks the kernel what is ready and reads and writes it, without an event loop.
 """
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import json
 import os
+import select
+import socket
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from itertools import cycle
-from typing import Any
+
+LOOKS_EACH_S = 0.00025
+"""At a rate: how often it looks what has come due."""
+WITHIN_S = 30
+"""What is not answered by then after the end is no answer."""
 
 
-class _Connection(asyncio.Protocol):
+class _Connection:
     """One request at a time."""
 
-    def __init__(self, load: _Load) -> None:
-        self._load = load
-        self._buffer = b""
-        self._due = 0.0
-        self._transport: Any = None
-
-    def connection_made(self, transport: Any) -> None:  # uvloop has transports of its own
-        self._transport = transport
-        self._load.free(self)
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head, found, body = self._buffer.partition(b"\r\n\r\n")
-        if not found:
-            return
-        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
-        if len(body) < length:
-            return
-        self._buffer = body[length:]
-        self._load.answered(int(head[9:12]), self._due)
-        self._load.free(self)
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._answer = b""
+        self.due = 0.0
+        self.fileno = self._socket.fileno()
 
     def send(self, request: bytes, due: float) -> None:
-        self._due = due
-        self._transport.write(request)
+        self.due = due
+        self._socket.sendall(request)
 
-    def close(self) -> None:
-        self._transport.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._load.closed()
+    def status(self) -> int | None:
+        """Of the answer that is there; None while it is not whole. Raises ConnectionError where the connection was closed."""
+        data = self._socket.recv(65536)
+        if not data:
+            raise ConnectionError("the server closed a connection")
+        self._answer += data
+        head, found, body = self._answer.partition(b"\r\n\r\n")
+        if not found or len(body) < int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0):
+            return None
+        self._answer = b""
+        return int(head[9:12])
 
 
 class _Load:
     """What is due goes to a free connection, else to the next that becomes free."""
 
-    def __init__(self, requests: list[bytes], connections: int, warm_s: float, seconds: float, rate: float) -> None:
+    def __init__(self, requests: list[bytes], warm_s: float, seconds: float, rate: float) -> None:
         self._requests = cycle(requests)
         self._rate = rate
         self._free: deque[_Connection] = deque()
         self._due: deque[float] = deque()
         self._number = 0
-        self._seconds = warm_s, seconds
-        self._open = connections
-        self.begin()
-        self.done = asyncio.Event()
-        self.answers: Counter[int] = Counter()
-        self.warm: list[float] = []
-        self.latencies: list[float] = []
-        self.late: list[float] = []
-
-    def begin(self) -> None:
-        """From here the time counts."""
-        warm_s, seconds = self._seconds
         self._started = time.perf_counter()
         self._counts_from = self._started + warm_s
         self._until = self._counts_from + seconds
+        self.answers: Counter[int] = Counter()
+        self.latencies: list[float] = []
+        self.late: list[float] = []
 
-    def tick(self) -> None:
+    def run(self, connections: list[_Connection]) -> None:
+        """Until all that was due has its answer. Raises TimeoutError where that takes too long, ConnectionError where the server ends one."""
+        ready = select.epoll()
+        by_number = {connection.fileno: connection for connection in connections}
+        for number, connection in by_number.items():
+            ready.register(number, select.EPOLLIN)
+            self._is_free(connection)
+        timer = _timer(LOOKS_EACH_S) if self._rate else -1
+        if self._rate:
+            ready.register(timer, select.EPOLLIN)
+        while len(self._free) < len(by_number) or time.perf_counter() < self._until:
+            for number, _ in ready.poll(1):
+                if number == timer:
+                    os.read(timer, 8)
+                    self._look()
+                else:
+                    self._heard(by_number[number])
+            if time.perf_counter() > self._until + WITHIN_S:
+                raise TimeoutError(f"no answer within {WITHIN_S} s")
+        ready.close()
+
+    def _heard(self, connection: _Connection) -> None:
+        status = connection.status()
+        if status is None:
+            return
+        self.answers[status] += 1
+        if connection.due >= self._counts_from:
+            self.latencies.append(time.perf_counter() - connection.due)
+        self._is_free(connection)
+
+    def _is_free(self, connection: _Connection) -> None:
+        if self._due:
+            connection.send(next(self._requests), self._due.popleft())
+        elif not self._rate and (now := time.perf_counter()) < self._until:
+            connection.send(next(self._requests), now)
+        else:
+            self._free.append(connection)
+
+    def _look(self) -> None:
         """Sends what has come due."""
         now = time.perf_counter()
         until = min(now, self._until)
         while (due := self._started + self._number / self._rate) < until:
             self._number += 1
-            self._due.append(due)
             self.late.append(now - due)
-        self._send()
-        if now >= self._until and not self._due:
-            while self._free:
-                self._free.popleft().close()
-
-    def free(self, connection: _Connection) -> None:
-        now = time.perf_counter()
-        if self._rate and (self._due or now < self._until):
-            self._free.append(connection)
-            self._send()
-        elif now < self._until:
-            connection.send(next(self._requests), now)
-        else:
-            connection.close()
-
-    def answered(self, status: int, due: float) -> None:
-        self.answers[status] += 1
-        (self.latencies if due >= self._counts_from else self.warm).append(time.perf_counter() - due)
-
-    def closed(self) -> None:
-        self._open -= 1
-        if not self._open:
-            self.done.set()
-
-    def _send(self) -> None:
-        while self._due and self._free:
-            self._free.popleft().send(next(self._requests), self._due.popleft())
+            if self._free:
+                self._free.popleft().send(next(self._requests), due)
+            else:
+                self._due.append(due)
 
 
-@contextmanager
-def _ticks(each_s: float, tick: Callable[[], None]) -> Iterator[None]:
-    """Calls it so often. The kernel's timer (timerfd_create(2), which Python has since 3.13), since the loop's own are as
-    coarse as a millisecond: they would add that to each answer, and send what is due in between at once."""
+def _timer(each_s: float) -> int:
+    """A descriptor that is readable so often: the kernel's timer (timerfd_create(2), which Python has since 3.13)."""
     libc = ctypes.CDLL(None, use_errno=True)
-    timer = libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
+    timer = int(libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_CLOEXEC))
     each = divmod(round(each_s * 1e9), 10**9)
     if timer < 0 or libc.timerfd_settime(timer, 0, (ctypes.c_long * 4)(*each, *each), None):
         raise OSError(ctypes.get_errno(), "no timer of the kernel's")
-
-    def heard() -> None:
-        os.read(timer, 8)
-        tick()
-
-    loop = asyncio.get_running_loop()
-    loop.add_reader(timer, heard)
-    try:
-        yield
-    finally:
-        loop.remove_reader(timer)
-        os.close(timer)
-
-
-async def _run(
-    port: int, connections: int, warm_s: float, seconds: float, requests: list[bytes], rate: float
-) -> dict[str, object]:
-    loop = asyncio.get_running_loop()
-    started = time.perf_counter()
-    load = _Load(requests, connections, warm_s, seconds, rate)
-    for _ in range(connections):
-        await loop.create_connection(lambda: _Connection(load), "127.0.0.1", port)
-    with _ticks(1 / rate, load.tick) if rate else nullcontext():
-        load.begin()
-        await asyncio.wait_for(load.done.wait(), warm_s + seconds + 30)
-    return {
-        "answers": dict(load.answers),
-        "seconds": time.perf_counter() - started,
-        "p50_ms": _quantile_ms(load.latencies, 0.5),
-        "p99_ms": _quantile_ms(load.latencies, 0.99),
-        "warm_p99_ms": _quantile_ms(load.warm, 0.99),
-        "late_p50_ms": _quantile_ms(load.late, 0.5),
-    }
+    return timer
 
 
 def _quantile_ms(seconds: list[float], of: float) -> float | None:
@@ -171,9 +138,7 @@ def _quantile_ms(seconds: list[float], of: float) -> float | None:
 
 def main() -> None:
     """As the module's text says."""
-    import uvloop
-
-    port, connections, warm_s, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
+    port, count, warm_s, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
     path, key, rate = sys.argv[5], sys.argv[6], float(sys.argv[7])
     requests = []
     for line in sys.stdin.buffer.read().splitlines():
@@ -182,8 +147,22 @@ def main() -> None:
             f"Content-Type: application/json\r\nContent-Length: {len(line)}\r\n\r\n"
         )
         requests.append(head.encode() + line)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        print(json.dumps(runner.run(_run(port, connections, warm_s, seconds, requests, rate))))
+    connections = [_Connection(port) for _ in range(count)]
+    started = time.perf_counter()
+    load = _Load(requests, warm_s, seconds, rate)
+    load.run(connections)
+    took = time.perf_counter() - started
+    print(
+        json.dumps(
+            {
+                "answers": dict(load.answers),
+                "seconds": took,
+                "p50_ms": _quantile_ms(load.latencies, 0.5),
+                "p99_ms": _quantile_ms(load.latencies, 0.99),
+                "late_p50_ms": _quantile_ms(load.late, 0.5),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":
