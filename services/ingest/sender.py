@@ -24,8 +24,9 @@ from trolleybus.readiness import PartStatus
 from trolleybus.telemetry import get_logger
 
 LOOK_S = 0.001
-AGAIN_S = 0.0004
-"""How soon after a look that librdkafka asked for it may ask for another."""
+AGAIN_S, AGAIN_FOR_A_RECORD_S = 0.0004, 0.000002
+"""How soon after a look that librdkafka asked for it may ask for another; and what each record under way adds to that, since
+the more there are the more one look settles."""
 LOOK_IDLE_S = 0.25
 ASK_AGAIN_S = 1.0
 LARGEST_BATCH = 1_040_000
@@ -164,7 +165,8 @@ class Sender:
         """There is something to hear."""
         os.read(self._ears[0], 512)
         now = time.perf_counter()
-        if now - self._woken_at > AGAIN_S:
+        under_way = len(self._kafka) if self._kafka is not None else 0
+        if now - self._woken_at > AGAIN_S + under_way * AGAIN_FOR_A_RECORD_S:
             self._woken_at = now
             self._look()
 
