@@ -81,7 +81,7 @@ class _Load:
         timer = _timer(LOOKS_EACH_S) if self._rate else -1
         if self._rate:
             ready.register(timer, select.EPOLLIN)
-        while len(self._free) < len(by_number) or time.perf_counter() < self._until:
+        while len(self._free) < len(by_number) or self._goes_on():
             for number, _ in ready.poll(1):
                 if number == timer:
                     os.read(timer, 8)
@@ -91,6 +91,13 @@ class _Load:
             if time.perf_counter() > self._until + WITHIN_S:
                 raise TimeoutError(f"no answer within {WITHIN_S} s")
         ready.close()
+
+    def _goes_on(self) -> bool:
+        """Whether there is more to send: at a rate also what came due while the load itself was held up."""
+        return (self._next_due() if self._rate else time.perf_counter()) < self._until
+
+    def _next_due(self) -> float:
+        return self._started + self._number / self._rate
 
     def _heard(self, connection: _Connection) -> None:
         status = connection.status()
@@ -113,7 +120,7 @@ class _Load:
         """Sends what has come due."""
         now = time.perf_counter()
         until = min(now, self._until)
-        while (due := self._started + self._number / self._rate) < until:
+        while (due := self._next_due()) < until:
             self._number += 1
             self.late.append(now - due)
             if self._free:

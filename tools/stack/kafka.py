@@ -20,8 +20,8 @@ from tools.stack.ports import HOST
 from tools.stack.probes import exchange
 from tools.stack.processes import Program
 
-# The smallest buffers with which a broker stays quick at a developer's load; and no more threads than that needs: each hands its
-# requests to another, which on few cores costs more than it brings.
+# The smallest buffers and thread counts with which a broker stays quick at a developer's load. On few cores more threads only
+# take turns.
 _SMALL = {
     "num.network.threads": "1",
     "num.io.threads": "1",
